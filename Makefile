@@ -1,0 +1,53 @@
+# `make` alone lists the targets. Every target that needs Python makes .venv first, from the locked, hashed packages.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+DATA ?= .local
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up down status logs test check proto bench
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(INSTALLED) ## run the story of one report against real servers (KEEP=1 leaves them running)
+	@$(BIN)/python -m infra.demo $(if $(KEEP),--keep)
+
+up: $(INSTALLED) ## start PostgreSQL, Kafka and the services on this machine, without Docker
+	@$(BIN)/python -m infra.local up --data $(DATA)
+
+down: $(INSTALLED) ## stop everything `make up` started
+	@$(BIN)/python -m infra.local down --data $(DATA)
+
+status: $(INSTALLED) ## show what runs, and where it answers
+	@$(BIN)/python -m infra.local status --data $(DATA)
+
+logs: $(INSTALLED) ## show the last lines of every log
+	@$(BIN)/python -m infra.local logs --data $(DATA)
+
+test: $(INSTALLED) ## run all tests, against servers they start themselves
+	$(BIN)/pytest
+
+check: $(INSTALLED) ## lint, format, types, import contracts, protocol files, documented rules
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/buf lint proto
+	$(BIN)/python -m tests.rules --check
+
+proto: $(INSTALLED) ## generate the Python code of the protocol files
+	$(BIN)/python -m proto.generate
+
+bench: $(INSTALLED) ## measure the numbers the README claims
+	$(BIN)/python -m tests.load
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Python 3.11 or newer with venv is missing; install with: sudo apt-get install -y python3 python3-venv" >&2; \
+		exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,97 @@
+"""Where a consumer stands, in Postgres: the next offset and the last position of each source, per partition."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+import asyncpg
+
+from kernel.consumers.listing import Listing, Start
+from kernel.consumers.records import Partition
+from kernel.errors import WrongSetting
+
+INSERT = """
+insert into consumer_checkpoints (consumer, topic, partition, next_offset)
+select $1, * from unnest($2::text[], $3::integer[], $4::bigint[]) on conflict do nothing"""
+READ = "select topic, partition, next_offset from consumer_checkpoints where consumer = $1"
+# In order, so that two processes never wait for each other's rows.
+LOCK = """
+select topic, partition, next_offset from consumer_checkpoints
+where consumer = $1 and (topic, partition) in (select * from unnest($2::text[], $3::integer[]))
+order by topic, partition for update"""
+ADVANCE = """
+update consumer_checkpoints c set next_offset = new.next_offset
+from unnest($2::text[], $3::integer[], $4::bigint[]) new (topic, partition, next_offset)
+where c.consumer = $1 and c.topic = new.topic and c.partition = new.partition and c.next_offset < new.next_offset"""
+READ_MARKS = """
+select topic, partition, source, position from consumer_marks
+where consumer = $1 and (topic, partition) in (select * from unnest($2::text[], $3::integer[]))"""
+MARK = """
+insert into consumer_marks (consumer, topic, partition, source, position)
+select $1, * from unnest($2::text[], $3::integer[], $4::text[], $5::bigint[])
+on conflict (consumer, topic, partition, source) do update set position = excluded.position
+where consumer_marks.position < excluded.position"""
+READ_LISTINGS = "select fact_type, handled, since from consumer_listings where consumer = $1"
+LIST = """
+insert into consumer_listings (consumer, fact_type, handled, since)
+select $1, fact_type, handled, $4 from unnest($2::text[], $3::boolean[]) listed (fact_type, handled)
+on conflict (consumer, fact_type) do update set handled = excluded.handled, since = excluded.since
+where consumer_listings.handled <> excluded.handled"""
+
+Marks = dict[tuple[Partition, str], int]  # position by partition and source
+
+
+async def create(connection: asyncpg.Connection, consumer: str, first_offsets: Mapping[Partition, int]) -> None:
+    """Makes the rows that are missing. Never inside a batch's transaction: cut connections would make it a livelock."""
+    await connection.execute(INSERT, consumer, *_columns(first_offsets), list(first_offsets.values()))
+
+
+async def read(connection: asyncpg.Connection, consumer: str) -> dict[Partition, int]:
+    """Returns the next offset of every partition."""
+    rows = await connection.fetch(READ, consumer)
+    return {Partition(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+
+
+async def lock(
+    connection: asyncpg.Connection, consumer: str, partitions: Iterable[Partition]
+) -> tuple[dict[Partition, int], Marks]:
+    """Keeps other processes out of these partitions until the transaction ends. Returns next offsets and marks."""
+    topics, numbers = _columns(partitions)
+    rows = await connection.fetch(LOCK, consumer, topics, numbers)
+    marks = await connection.fetch(READ_MARKS, consumer, topics, numbers)
+    return (
+        {Partition(row["topic"], row["partition"]): row["next_offset"] for row in rows},
+        {(Partition(row["topic"], row["partition"]), row["source"]): row["position"] for row in marks},
+    )
+
+
+async def advance(
+    connection: asyncpg.Connection, consumer: str, next_offsets: Mapping[Partition, int], marks: Marks
+) -> None:
+    """Never goes back."""
+    await connection.execute(ADVANCE, consumer, *_columns(next_offsets), list(next_offsets.values()))
+    topics, numbers = _columns(partition for partition, _ in marks)
+    sources = [source for _, source in marks]
+    await connection.execute(MARK, consumer, topics, numbers, sources, list(marks.values()))
+
+
+async def list_types(
+    connection: asyncpg.Connection, consumer: str, listing: Listing, now: datetime
+) -> dict[str, datetime]:
+    """Stores what is handled and what ignored, and returns since when each type is as it is.
+
+    Raises WrongSetting for a type that the consumer has passed over so far and is now to handle from the beginning:
+    it has gone past facts of it. A consumer of another name starts at the beginning.
+    """
+    rows = await connection.fetch(READ_LISTINGS, consumer)
+    passed = {row["fact_type"] for row in rows if not row["handled"]}
+    for name in passed & listing.entries.keys():
+        if listing.entries[name].start is Start.BEGINNING:
+            raise WrongSetting(f"{consumer} has passed over facts of {name}; it cannot start at the beginning of them")
+    names = [*listing.entries, *listing.ignored]
+    await connection.execute(LIST, consumer, names, [name in listing.entries for name in names], now)
+    return {row["fact_type"]: row["since"] for row in await connection.fetch(READ_LISTINGS, consumer)}
+
+
+def _columns(partitions: Iterable[Partition]) -> tuple[list[str], list[int]]:
+    pairs = list(partitions)
+    return [partition.topic for partition in pairs], [partition.number for partition in pairs]

@@ -1,0 +1,98 @@
+"""The fence: locked rows that let one process at a time work on a partition, even when another wakes from a stop."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from kernel.consumers import checkpoints
+from kernel.consumers.checkpoints import Marks
+from kernel.consumers.records import Partition
+from kernel.store.connections import LOST, TRANSIENT, connect
+
+PING_SECONDS = 1.0
+# Less than the 4 s after which the server ends a transaction that asks nothing (kernel.store.connections).
+SILENT_SECONDS_MAX = 3.0
+
+
+class FenceLost(Exception):  # noqa: N818 - names the finding
+    """This process has not heard from its transaction for so long that another one may be at work."""
+
+
+class Held:
+    """The partitions of one batch, locked until the block ends."""
+
+    def __init__(self, connection: asyncpg.Connection, next_offsets: dict[Partition, int], marks: Marks) -> None:
+        self.connection = connection
+        self.next_offsets = next_offsets
+        self.marks = marks
+        self._heard_at = time.monotonic()
+
+    def check(self) -> None:
+        """Raises FenceLost. To be called before each effect: a process that was stopped must not go on where it was."""
+        if time.monotonic() - self._heard_at > SILENT_SECONDS_MAX:
+            raise FenceLost
+
+    @asynccontextmanager
+    async def kept_alive(self) -> AsyncIterator[None]:
+        """While the block works elsewhere, the transaction asks once a second. The block leaves the connection alone."""
+        over = asyncio.Event()
+        pings = asyncio.create_task(self._ping(over))
+        try:
+            yield
+        finally:
+            over.set()  # Not a cancel: that would cut off a question that is under way, and the connection with it.
+            await pings
+
+    async def _ping(self, over: asyncio.Event) -> None:
+        while not self.connection.is_closed():
+            try:
+                await asyncio.wait_for(over.wait(), PING_SECONDS)
+            except TimeoutError:
+                asked_at = time.monotonic()
+                try:
+                    await self.connection.execute("select 1")
+                except (*LOST, *TRANSIENT, asyncpg.InterfaceError):
+                    return  # The silence speaks for itself; the next statement of the block raises.
+                self._heard_at = asked_at
+            else:
+                return
+
+
+class Fence:
+    """One connection of the consumer's own, opened when needed and again when lost. For one user at a time."""
+
+    def __init__(self, database_url: str, service: str, consumer: str) -> None:
+        self._database_url = database_url
+        self._service = service
+        self._consumer = consumer
+        self._connection: asyncpg.Connection | None = None
+
+    async def connection(self) -> asyncpg.Connection:
+        """Raises one of LOST when the database cannot be reached."""
+        if self._connection is None or self._connection.is_closed():
+            role, path = f"{self._service}_api", f"{self._service}, public"
+            self._connection = await connect(self._database_url, role=role, search_path=path)
+        return self._connection
+
+    @asynccontextmanager
+    async def hold(self, partitions: Iterable[Partition]) -> AsyncIterator[Held]:
+        """Locks the partitions, commits at the end of the block, rolls back when it raises."""
+        connection = await self.connection()
+        async with connection.transaction():
+            next_offsets, marks = await checkpoints.lock(connection, self._consumer, partitions)
+            yield Held(connection, next_offsets, marks)
+
+    def is_passing(self, error: Exception) -> bool:
+        """Whether an error is the connection's and not the work's: the same may succeed on a new one."""
+        return isinstance(error, (*LOST, *TRANSIENT, FenceLost)) or (
+            isinstance(error, asyncpg.InterfaceError) and self._connection is not None and self._connection.is_closed()
+        )
+
+    def renew(self) -> None:
+        """Throws the connection away; the next use opens another."""
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None

@@ -1,0 +1,52 @@
+"""What comes off a topic: bytes first, a fact once it has been opened."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from google.protobuf.message import Message
+
+from holdspace.kernel.v1.envelope_pb2 import Envelope
+
+
+class Partition(NamedTuple):
+    topic: str
+    number: int
+
+
+class Lane(NamedTuple):
+    """What is kept in order: the records of one key of one topic."""
+
+    topic: str
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    topic: str
+    partition: int
+    offset: int
+    key: bytes  # empty when the record has none
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+    @property
+    def lane(self) -> Lane:
+        return Lane(self.topic, self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignFact:
+    """A fact of another service. `version` and `stream` are its place in the store it comes from."""
+
+    envelope: Envelope
+    payload: Message
+    topic: str
+    partition: int
+    offset: int
+    source: str
+    position: int
+    stream: str
+    version: int
+    recorded_at: datetime

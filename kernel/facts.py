@@ -1,0 +1,121 @@
+"""Facts as bytes: one envelope, sealed once when decided, opened wherever it is read."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import ModuleType
+
+from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from holdspace.kernel.v1.envelope_pb2 import Actor, Envelope
+from holdspace.kernel.v1.options_pb2 import fact as fact_option
+from kernel.errors import Poison
+
+FACT_BYTES_MAX = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class FactType:
+    name: str  # full name of the message
+    message: type[Message]
+    topic: str  # empty: private
+    key: str  # the payload field that is the Kafka key
+    subjects: tuple[str, ...]  # the payload fields that name persons
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What an envelope says about where its fact came from; the same for all facts of one command."""
+
+    service: str
+    person: str = ""
+    cause: str = ""
+    correlation: str = ""
+    traceparent: str = ""
+    imported_from: str = ""
+
+
+class UnknownFactType(Exception):  # noqa: N818 - names the finding
+    """A fact of a type this service does not list. Its reader stops; it is never skipped."""
+
+
+class FactTypes:
+    """The fact types a service knows: every message with the `fact` option in the given generated modules."""
+
+    def __init__(self, *modules: ModuleType) -> None:
+        found = [fact_type for module in modules for fact_type in _fact_types(module.DESCRIPTOR)]
+        self._by_name = {fact_type.name: fact_type for fact_type in found}
+        self._by_message = {fact_type.message: fact_type for fact_type in found}
+
+    def __iter__(self) -> "Iterable[FactType]":
+        return iter(self._by_name.values())
+
+    def of(self, message: type[Message]) -> FactType:
+        return self._by_message[message]
+
+    def seal(self, payload: Message, fact_id: str, occurred_at: datetime, origin: Origin) -> bytes:
+        """Returns the envelope's bytes. Raises KeyError for a message that is no fact of this service."""
+        fact_type = self._by_message[type(payload)]
+        return Envelope(
+            id=fact_id,
+            type=fact_type.name,
+            occurred_at=timestamp(occurred_at),
+            actor=Actor(service=origin.service, person=origin.person),
+            cause=origin.cause,
+            correlation=origin.correlation,
+            traceparent=origin.traceparent,
+            subjects=[getattr(payload, field) for field in fact_type.subjects],
+            imported_from=origin.imported_from,
+            payload=payload.SerializeToString(deterministic=True),
+            key=getattr(payload, fact_type.key) if fact_type.topic else "",
+        ).SerializeToString(deterministic=True)
+
+    def payload(self, envelope: Envelope) -> Message:
+        """Returns the payload as its own message. Raises UnknownFactType, or Poison for bytes that do not decode."""
+        fact_type = self._by_name.get(envelope.type)
+        if fact_type is None:
+            raise UnknownFactType(envelope.type)
+        try:
+            return fact_type.message.FromString(envelope.payload)
+        except DecodeError as error:
+            raise Poison(f"payload of {envelope.type} does not decode") from error
+
+
+def open_envelope(fact: bytes) -> Envelope:
+    """Raises Poison for bytes that are no envelope."""
+    try:
+        envelope = Envelope.FromString(fact)
+    except DecodeError as error:
+        raise Poison("not an envelope") from error
+    if not envelope.type or not envelope.id:
+        raise Poison("an envelope without type or id")
+    return envelope
+
+
+def timestamp(instant: datetime) -> Timestamp:
+    """Takes an aware instant. Exact to the microsecond, unlike a float of seconds."""
+    elapsed = instant - EPOCH
+    return Timestamp(seconds=elapsed.days * 86_400 + elapsed.seconds, nanos=elapsed.microseconds * 1000)
+
+
+def instant(stamp: Timestamp) -> datetime:
+    """Returns the instant in UTC, cut to microseconds."""
+    return stamp.ToDatetime(UTC)
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _fact_types(file: FileDescriptor) -> Sequence[FactType]:
+    found = []
+    for descriptor in file.message_types_by_name.values():
+        options = descriptor.GetOptions()
+        if not options.HasExtension(fact_option):
+            continue
+        declared = options.Extensions[fact_option]
+        message = GetMessageClass(descriptor)
+        found.append(FactType(descriptor.full_name, message, declared.topic, declared.key, tuple(declared.subjects)))
+    return found

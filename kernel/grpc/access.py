@@ -1,0 +1,101 @@
+"""Who may call what, as the proto files declare it (options.proto, Access)."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import Message
+
+from holdspace.kernel.v1.options_pb2 import access as access_option
+from holdspace.kernel.v1.options_pb2 import input as input_option
+from kernel.errors import Rejected
+from kernel.grpc.auth import Caller
+from kernel.grpc.errors import WrongDeclaration
+from kernel.grpc.inputs import Inputs
+
+ACT_FOR = "act_for"
+"""The right by which a service acts for the person it names."""
+
+UNDECLARED = (
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1alpha.ServerReflection",
+    "grpc.reflection.v1.ServerReflection",
+)
+"""The services that anyone may call: they say nothing about anybody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One method with everything its calls are checked for."""
+
+    service: str  # full name
+    name: str
+    right: str
+    acts_for: str  # request field; empty: the call is made in nobody's name
+    is_mutation: bool  # its request has a request_id
+    check: Callable[[Message], None]  # raises Rejected for a malformed request
+
+
+def check_declared(services: Iterable[ServiceDescriptor]) -> dict[str, Method]:
+    """Returns every method of the services by its path, such as /holdspace.messaging.v1.MessagingService/Send.
+
+    Raises WrongDeclaration naming all methods without a right, and all whose request lacks what its fields promise.
+    """
+    inputs = Inputs()
+    methods: dict[str, Method] = {}
+    wrong: list[str] = []
+    for method in (method for service in services for method in service.methods):
+        declared = method.GetOptions().Extensions[access_option]
+        wrong.extend(f"{method.full_name}: {line}" for line in _omissions(method))
+        path = f"/{method.containing_service.full_name}/{method.name}"
+        methods[path] = Method(
+            service=method.containing_service.full_name,
+            name=method.name,
+            right=declared.right,
+            acts_for=declared.acts_for,
+            is_mutation="request_id" in method.input_type.fields_by_name,
+            check=inputs.check(method.input_type),
+        )
+    if wrong or inputs.wrong:
+        raise WrongDeclaration("\n".join([*wrong, *inputs.wrong]))
+    return methods
+
+
+def check_right(method: Method, caller: Caller) -> None:
+    """Raises Rejected RIGHT_MISSING."""
+    if method.right not in caller.rights:
+        raise Rejected("RIGHT_MISSING")
+
+
+def acting_person(method: Method, caller: Caller, request: Message) -> str:
+    """Returns whom the request acts for, empty when nobody. Raises Rejected PERSON_NOT_YOURS with the field."""
+    if not method.acts_for:
+        return ""
+    person: str = getattr(request, method.acts_for)
+    may = caller.subject == person if caller.kind == "person" else ACT_FOR in caller.rights
+    if not may:
+        raise Rejected("PERSON_NOT_YOURS", method.acts_for)
+    return person
+
+
+def _omissions(method: MethodDescriptor) -> Iterator[str]:
+    declared = method.GetOptions().Extensions[access_option]
+    fields = method.input_type.fields_by_name
+    if not declared.right:
+        yield "declares no right"
+    if declared.acts_for and not _is_required_id(method.input_type, declared.acts_for):
+        yield f"acts_for must name a field of the request that is a required id: {declared.acts_for}"
+    if "request_id" in fields and not _is_required_id(method.input_type, "request_id"):
+        yield "request_id must be a required id"
+    if "page_size" in fields and not (
+        "page_token" in fields and "next_page_token" in method.output_type.fields_by_name
+    ):
+        yield "a list has page_size, page_token and next_page_token"
+
+
+def _is_required_id(message: Descriptor, name: str) -> bool:
+    field = message.fields_by_name.get(name)
+    if field is None or field.is_repeated or field.containing_oneof is not None:
+        return False
+    declared = field.GetOptions().Extensions[input_option]
+    return declared.id and not declared.optional

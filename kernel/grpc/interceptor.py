@@ -1,0 +1,171 @@
+"""What happens to every call before and after its handler.
+
+In order: is the server stopping, is there a deadline, who calls, have they the right, is the request well formed, may
+they act for that person. Then the handler runs; whatever it raises is answered with a status and a reason, and counted.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+from structlog.contextvars import bind_contextvars
+
+from kernel.errors import Rejected
+from kernel.grpc.access import Method, acting_person, check_right
+from kernel.grpc.auth import Authenticator, Caller
+from kernel.grpc.call import CallContext, current, traceparent_of
+from kernel.grpc.errors import Answer, Reasons
+from kernel.grpc.streams import Checked, Draining, Requests
+from kernel.ids import Ids
+from kernel.metrics import Metrics
+
+STATUS_DETAILS = "grpc-status-details-bin"
+
+# The types of a handler and its context differ for every method; nothing here depends on them.
+Handler = Any
+Context = Any
+
+# By whether requests and responses are streams.
+MAKERS: dict[tuple[bool, bool], Callable[..., Handler]] = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+
+
+class Interceptor(grpc.aio.ServerInterceptor):
+    """Wraps every handler whose path is in `methods`, and leaves the others, which anyone may call, as they are."""
+
+    def __init__(
+        self,
+        methods: Mapping[str, Method],
+        reasons: Reasons,
+        authenticator: Authenticator,
+        metrics: Metrics,
+        ids: Ids,
+        draining: Draining,
+    ) -> None:
+        self._methods = methods
+        self._reasons = reasons
+        self._authenticator = authenticator
+        self._metrics = metrics
+        self._ids = ids
+        self._draining = draining
+        self._wrapped: dict[str, Handler] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        path = handler_call_details.method
+        method = self._methods.get(path)
+        if method is None:
+            return await continuation(handler_call_details)
+        if path not in self._wrapped:
+            self._wrapped[path] = self._wrap(method, await continuation(handler_call_details))
+        return self._wrapped[path]
+
+    def _wrap(self, method: Method, handler: Handler) -> Handler:
+        run = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+        take = partial(self._take_many if handler.request_streaming else self._take_one, method, handler)
+        give = _give_many if handler.response_streaming else _give_one
+
+        async def serve(came: Any, context: Context) -> Any:  # noqa: ANN401 - as the method has it
+            async with self._answering(method, context) as call:
+                return await give(run(take(came, call), context), context)
+
+        # Requests come as bytes: nothing is decoded for a caller who may not call.
+        make = MAKERS[handler.request_streaming, handler.response_streaming]
+        return make(serve, request_deserializer=None, response_serializer=handler.response_serializer)
+
+    @asynccontextmanager
+    async def _answering(self, method: Method, context: Context) -> AsyncIterator[CallContext]:
+        """Admits the call; answers and counts what is raised on the way. Handlers raise, and never abort the context."""
+        began = perf_counter()
+        code, reason = grpc.StatusCode.CANCELLED, ""
+        metadata = dict(context.invocation_metadata())
+        traceparent = traceparent_of(metadata, self._ids)
+        bind_contextvars(method=f"{method.service}/{method.name}", trace_id=traceparent[3:35])
+        try:
+            yield await self._admit(method, metadata, traceparent, context.time_remaining())
+            code = grpc.StatusCode.OK
+        except Exception as error:
+            answer = self._reasons.answer(error, method.service, traceparent[3:35])
+            code, reason = answer.code, answer.reason
+            details = ((STATUS_DETAILS, answer.status().SerializeToString()),)
+            await context.abort(answer.code, answer.message, details)
+        finally:
+            self._metrics.grpc_calls.labels(method.service, method.name, code.name, reason).inc()
+            self._metrics.grpc_call_seconds.labels(method.service, method.name).observe(perf_counter() - began)
+
+    async def _admit(
+        self, method: Method, metadata: Mapping[str, str], traceparent: str, remaining: float | None
+    ) -> CallContext:
+        """Returns the call, in nobody's name yet. `remaining`: seconds until its deadline. Raises Rejected."""
+        if self._draining.is_on:
+            raise Rejected("DRAINING")
+        if remaining is None:
+            raise Rejected("DEADLINE_MISSING")
+        deadline = asyncio.get_running_loop().time() + remaining
+        caller: Caller = await self._authenticator.caller(metadata.get("authorization", ""))
+        check_right(method, caller)
+        answer_to = partial(self._answer_within, method, traceparent[3:35])
+        return CallContext(caller, "", method.service, method.name, "", traceparent, deadline, answer_to)
+
+    def _answer_within(self, method: Method, trace_id: str, error: Exception) -> Answer:
+        answer = self._reasons.answer(error, method.service, trace_id)
+        self._metrics.grpc_stream_refusals.labels(method.service, method.name, answer.code.name, answer.reason).inc()
+        return answer
+
+    def _take_one(self, method: Method, handler: Handler, came: bytes, call: CallContext) -> Message:
+        checked = _checked(method, _decoded(handler, came), call)
+        if checked.rejected is not None:
+            raise checked.rejected
+        current.set(checked.call)
+        if checked.call.request_id:
+            bind_contextvars(request_id=checked.call.request_id)
+        return checked.request
+
+    def _take_many(
+        self, method: Method, handler: Handler, came: AsyncIterator[bytes], call: CallContext
+    ) -> Requests[Message]:
+        current.set(call)
+        messages = aiter(came)
+        return Requests(messages, self._draining, lambda one: _checked(method, _decoded(handler, one), call))
+
+
+def _decoded(handler: Handler, came: bytes) -> Message:
+    try:
+        request: Message = handler.request_deserializer(came)
+    except DecodeError:
+        raise Rejected("FIELD_MALFORMED") from None
+    return request
+
+
+def _checked(method: Method, request: Message, call: CallContext) -> Checked[Message]:
+    """Returns the request with the call it makes, rejected when it is malformed or may not act for its person."""
+    request_id: str = getattr(request, "request_id", "") if method.is_mutation else ""
+    try:
+        method.check(request)
+        person = acting_person(method, call.caller, request)
+    except Rejected as rejected:
+        return Checked(request, replace(call, request_id=request_id), rejected)
+    return Checked(request, replace(call, person=person, request_id=request_id), None)
+
+
+async def _give_one(response: Awaitable[Message], _: Context) -> Message:
+    return await response
+
+
+async def _give_many(responses: Any, context: Context) -> None:  # noqa: ANN401 - an async generator of the responses
+    async with aclosing(responses):  # So that its clean-up runs now when the caller goes away.
+        async for response in responses:
+            await context.write(response)

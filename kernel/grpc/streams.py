@@ -1,0 +1,89 @@
+"""Streams of requests: every message is checked like a call of its own, and a stopping server ends the stream."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from kernel.errors import Rejected
+from kernel.grpc.call import CallContext
+
+Request = TypeVar("Request")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked(Generic[Request]):
+    """One message of a stream, for whom it acts, and why it must not be carried out, if it must not."""
+
+    request: Request
+    call: CallContext
+    rejected: Rejected | None
+
+
+class Draining:
+    """Says that the server is stopping, and ends waiting for next messages of streams."""
+
+    def __init__(self) -> None:
+        self.is_on = False
+        self._waits: set[asyncio.Timeout] = set()
+
+    def begin(self) -> None:
+        self.is_on = True
+        for wait in self._waits:
+            wait.reschedule(0)
+
+    async def next_of(self, messages: AsyncIterator[bytes]) -> bytes:
+        """Raises StopAsyncIteration at the end of the messages, and when draining begins."""
+        if self.is_on:
+            raise StopAsyncIteration
+        try:
+            async with asyncio.timeout(None) as wait:
+                self._waits.add(wait)
+                try:
+                    return await anext(messages)
+                finally:
+                    self._waits.discard(wait)
+        except TimeoutError:
+            raise StopAsyncIteration from None
+
+
+class Requests(Generic[Request]):
+    """What a handler of a stream of requests is given. Iterated plainly, the first malformed or forbidden message ends
+    the call with its reason; `each` leaves that to the handler.
+    """
+
+    def __init__(
+        self, messages: AsyncIterator[bytes], draining: Draining, check: Callable[[bytes], Checked[Request]]
+    ) -> None:
+        self._messages = messages
+        self._draining = draining
+        self._check = check
+
+    def __aiter__(self) -> "Requests[Request]":
+        return self
+
+    async def __anext__(self) -> Request:
+        checked = await self.next_checked()
+        if checked.rejected is not None:
+            raise checked.rejected
+        return checked.request
+
+    async def next_checked(self) -> Checked[Request]:
+        """Raises StopAsyncIteration at the end, Rejected for bytes that are no message: they cannot be answered."""
+        return self._check(await self._draining.next_of(self._messages))
+
+
+async def each(requests: AsyncIterator[Request]) -> AsyncIterator[Checked[Request]]:
+    """Takes what the handler of a stream was given. Yields every message with the call it makes; one that is not to be
+    carried out has `rejected` set and leaves the stream open:
+
+        async for checked in each(requests):
+            if checked.rejected:
+                yield refused(checked.request, checked.call.answer_to(checked.rejected))
+    """
+    given: Any = requests
+    while True:
+        try:
+            yield await given.next_checked()
+        except StopAsyncIteration:
+            return

@@ -1,0 +1,73 @@
+-- The event store of one service, in the schema that search_path names.
+
+create table facts (
+    position    bigint      primary key,
+    stream      text        not null,
+    version     integer     not null,
+    recorded_at timestamptz not null,
+    fact        bytea       not null,
+    unique (stream, version)
+);
+
+create table attachments (
+    id      text  primary key,
+    content bytea not null
+);
+
+-- What only one stream may hold. All writes happen under the append lock, so the checks there decide; the constraints
+-- are the proof.
+create table claimed_names (
+    name   text primary key,
+    stream text not null
+);
+create index claimed_names_by_stream on claimed_names (stream);
+
+create table claimed_ranges (
+    resource   text      not null,
+    during     tstzrange not null,
+    stream     text      not null,
+    expires_at timestamptz,
+    exclude using gist (resource with =, during with &&)
+);
+create index claimed_ranges_by_stream on claimed_ranges (stream);
+
+create table timers (
+    stream      text        not null,
+    name        text        not null,
+    due_at      timestamptz not null,
+    taken_until timestamptz not null default '-infinity',
+    primary key (stream, name)
+);
+create index timers_by_due on timers (due_at);
+
+-- Accepted commands. A kind has two tables, of this period and the one before; rotate_requests drops the older.
+create table requests_call (
+    key     bytea   primary key,
+    digest  bytea   not null,
+    stream  text    not null,
+    version integer not null
+);
+create table requests_call_previous (like requests_call including all);
+create table requests_reaction (like requests_call including all);
+create table requests_reaction_previous (like requests_call including all);
+
+create table request_periods (
+    kind       text        primary key,
+    began_at   timestamptz not null default now(),
+    keeps_days integer     not null
+);
+insert into request_periods (kind, keeps_days) values ('call', 30), ('reaction', 7);
+
+-- How far each reaction to our own facts has come.
+create table reaction_checkpoints (
+    name     text   primary key,
+    position bigint not null
+);
+
+grant select on facts to {service}_api, {service}_reader;
+grant select, delete on attachments to {service}_api;
+grant select on claimed_names, claimed_ranges to {service}_api;
+grant select, update (taken_until), delete on timers to {service}_api;
+grant select on requests_call, requests_call_previous, requests_reaction, requests_reaction_previous to {service}_api;
+grant select on request_periods to {service}_api;
+grant select, insert, update on reaction_checkpoints to {service}_api;

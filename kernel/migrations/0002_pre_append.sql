@@ -1,0 +1,238 @@
+-- The one function that writes facts: a batch of appends, an outcome for each.
+--
+-- Every array is parallel to one of four lists: the appends, their facts, their dependencies, their extras (claims,
+-- timers). `..._of` columns hold the append's place in the batch, from 1. Lists that the batch has none of are null, and
+-- their checks cost nothing.
+--
+-- Outcomes are those of kernel.store.interface.Outcome. `answers` has an object per append that was seen or met a holder.
+create function append(
+    streams         text[],
+    expected        integer[],
+    lengths         integer[],
+    request_keys    bytea[],
+    request_digests bytea[],
+    request_calls   boolean[],
+    fact_of         integer[],
+    fact_streams    text[],
+    fact_versions   integer[],
+    fact_bytes      bytea[],
+    dependency_of       integer[],
+    dependency_streams  text[],
+    dependency_versions integer[],
+    claims_of integer[],
+    claims    jsonb[],
+    timer_of    integer[],
+    timer_names text[],
+    timer_due   timestamptz[],
+    attachment_of    integer[],
+    attachment_ids   text[],
+    attachment_bytes bytea[],
+    out head        bigint,
+    out recorded    timestamptz,
+    out outcomes    smallint[],
+    out answers     jsonb
+)
+language plpgsql
+security definer
+set search_path from current
+-- On a small table the planner would answer the exists checks with hashed sub-plans over all of it.
+set enable_seqscan = off
+as $$
+declare
+    refused boolean := false;
+    found_one record;
+    answer jsonb;
+begin
+    -- Large bytes go in before the lock is taken: inside it they would stall everyone.
+    if attachment_ids is not null then
+        -- One that is there already came with the same append, before its connection was lost.
+        insert into attachments (id, content) select * from unnest(attachment_ids, attachment_bytes)
+        on conflict (id) do nothing;
+    end if;
+
+    -- A statement of its own: a later one takes its snapshot after the lock was granted and sees all that came before.
+    perform pg_advisory_xact_lock('facts'::regclass::oid::bigint);
+
+    select f.position, f.recorded_at into head, recorded from facts f order by f.position desc limit 1;
+    head := coalesce(head, 0);
+    recorded := greatest(clock_timestamp(), recorded);
+    outcomes := array_fill(0::smallint, array[cardinality(streams)]);
+    answers := '{}';
+
+    for found_one in select * from accepted_requests(request_keys, request_calls) loop
+        refused := true;
+        if found_one.digest = request_digests[found_one.i] then
+            outcomes[found_one.i] := 1;
+            answers := answers || jsonb_build_object(found_one.i, seen_answer(found_one.stream, found_one.version, head));
+        else
+            outcomes[found_one.i] := 2;
+        end if;
+    end loop;
+
+    for found_one in
+        select a.i from unnest(streams, expected) with ordinality a (stream, version, i)
+        where exists (select from facts f where f.stream = a.stream and f.version = a.version + 1)
+           or (a.version > 0 and not exists (select from facts f where f.stream = a.stream and f.version = a.version))
+    loop
+        refused := true;
+        if outcomes[found_one.i] = 0 then outcomes[found_one.i] := 3; end if;
+    end loop;
+
+    if dependency_of is not null then
+        for found_one in
+            select d.i from unnest(dependency_of, dependency_streams, dependency_versions) d (i, stream, version)
+            where exists (select from facts f where f.stream = d.stream and f.version = d.version + 1)
+               or (d.version > 0 and not exists (select from facts f where f.stream = d.stream and f.version = d.version))
+        loop
+            refused := true;
+            if outcomes[found_one.i] = 0 then outcomes[found_one.i] := 4; end if;
+        end loop;
+    end if;
+
+    if claims_of is not null then
+        for place in 1 .. cardinality(claims_of) loop
+            continue when outcomes[claims_of[place]] <> 0;
+            answer := claim(streams[claims_of[place]], claims[place]);
+            continue when answer is null;
+            refused := true;
+            outcomes[claims_of[place]] := 5;
+            answers := answers || jsonb_build_object(claims_of[place], answer);
+        end loop;
+    end if;
+
+    if not refused then
+        insert into facts (position, stream, version, recorded_at, fact)
+        select head + f.i, f.stream, f.version, recorded, f.fact
+        from unnest(fact_streams, fact_versions, fact_bytes) with ordinality f (stream, version, fact, i);
+    else
+        insert into facts (position, stream, version, recorded_at, fact)
+        select head + row_number() over (order by f.i), f.stream, f.version, recorded, f.fact
+        from unnest(fact_of, fact_streams, fact_versions, fact_bytes) with ordinality f (append, stream, version, fact, i)
+        where outcomes[f.append] = 0;
+        delete from attachments
+        where id in (select a.id from unnest(attachment_of, attachment_ids) a (append, id) where outcomes[a.append] <> 0)
+          and xmin = pg_current_xact_id()::xid;
+    end if;
+
+    insert into requests_call (key, digest, stream, version)
+    select r.key, r.digest, r.stream, r.expected + r.length
+    from unnest(request_keys, request_digests, streams, expected, lengths, request_calls, outcomes)
+        r (key, digest, stream, expected, length, is_call, outcome)
+    where r.is_call and r.outcome = 0;
+    insert into requests_reaction (key, digest, stream, version)
+    select r.key, r.digest, r.stream, r.expected + r.length
+    from unnest(request_keys, request_digests, streams, expected, lengths, request_calls, outcomes)
+        r (key, digest, stream, expected, length, is_call, outcome)
+    where not r.is_call and r.outcome = 0;
+
+    if timer_of is not null then
+        delete from timers t using unnest(timer_of, timer_names) n (append, name)
+        where outcomes[n.append] = 0 and t.stream = streams[n.append] and t.name = n.name;
+        insert into timers (stream, name, due_at)
+        select streams[n.append], n.name, n.due
+        from unnest(timer_of, timer_names, timer_due) n (append, name, due)
+        where outcomes[n.append] = 0 and n.due is not null;
+    end if;
+end
+$$;
+
+-- Which of these requests were accepted, in this period or the one before. Takes the append lock: an append still on its
+-- way has either committed by then or will meet what is decided next.
+create function accepted_requests(keys bytea[], calls boolean[])
+returns table (i integer, digest bytea, stream text, version integer)
+language plpgsql
+security definer
+set search_path from current
+set enable_seqscan = off
+as $$
+begin
+    perform pg_advisory_xact_lock('facts'::regclass::oid::bigint);
+    return query
+    select asked.i::integer, seen.digest, seen.stream, seen.version
+    from unnest(keys, calls) with ordinality asked (key, is_call, i)
+    join lateral (
+        select r.digest, r.stream, r.version from requests_call r where asked.is_call and r.key = asked.key
+        union all
+        select r.digest, r.stream, r.version from requests_call_previous r where asked.is_call and r.key = asked.key
+        union all
+        select r.digest, r.stream, r.version from requests_reaction r where not asked.is_call and r.key = asked.key
+        union all
+        select r.digest, r.stream, r.version from requests_reaction_previous r
+        where not asked.is_call and r.key = asked.key
+    ) seen on true;
+end
+$$;
+
+-- What a repeated request is told: where its first answer can be made again from.
+create function seen_answer(answered_stream text, answered_version integer, head bigint) returns jsonb
+language sql stable
+set search_path from current
+as $$
+    select jsonb_build_object('stream', answered_stream, 'version', answered_version, 'position', coalesce(
+        (select f.position from facts f where f.stream = answered_stream and f.version = answered_version), head))
+$$;
+
+-- Releases, then claims, all or nothing. Returns null, or the stream that holds what was asked for and until when.
+create function claim(claiming_stream text, wanted jsonb) returns jsonb
+language plpgsql
+set search_path from current
+as $$
+declare
+    released text[] := array(select jsonb_array_elements_text(wanted -> 'releases'));
+    taken jsonb;
+begin
+    select jsonb_build_object('holder', held.stream) into taken
+    from jsonb_array_elements_text(wanted -> 'names') asked (name) join claimed_names held using (name)
+    where not (held.stream = claiming_stream and held.name = any (released))
+    limit 1;
+    if taken is null then
+        select jsonb_build_object('holder', held.stream, 'until', held.expires_at) into taken
+        from jsonb_to_recordset(wanted -> 'ranges') asked (resource text, starts timestamptz, ends timestamptz)
+        join claimed_ranges held
+            on held.resource = asked.resource and held.during && tstzrange(asked.starts, asked.ends)
+        where not (held.stream = claiming_stream and held.resource = any (released))
+        limit 1;
+    end if;
+    if taken is not null then
+        return taken;
+    end if;
+    delete from claimed_names where stream = claiming_stream and name = any (released);
+    delete from claimed_ranges where stream = claiming_stream and resource = any (released);
+    insert into claimed_names (name, stream)
+    select name, claiming_stream from jsonb_array_elements_text(wanted -> 'names') asked (name);
+    insert into claimed_ranges (resource, during, stream, expires_at)
+    select resource, tstzrange(starts, ends), claiming_stream, expires
+    from jsonb_to_recordset(wanted -> 'ranges')
+        asked (resource text, starts timestamptz, ends timestamptz, expires timestamptz);
+    return null;
+end
+$$;
+
+-- Starts a new period for every kind of request whose present one is over; what was accepted two periods ago is forgotten.
+create function rotate_requests() returns integer
+language plpgsql
+security definer
+set search_path from current
+as $$
+declare
+    period record;
+    rotated integer := 0;
+begin
+    perform pg_advisory_xact_lock('facts'::regclass::oid::bigint);
+    for period in
+        select kind from request_periods where began_at + make_interval(days => keeps_days) <= now() for update
+    loop
+        execute format('truncate %I', 'requests_' || period.kind || '_previous');
+        execute format('alter table %I rename to %I', 'requests_' || period.kind || '_previous', 'requests_spare');
+        execute format('alter table %I rename to %I', 'requests_' || period.kind,
+                       'requests_' || period.kind || '_previous');
+        execute format('alter table %I rename to %I', 'requests_spare', 'requests_' || period.kind);
+        update request_periods set began_at = now() where kind = period.kind;
+        rotated := rotated + 1;
+    end loop;
+    return rotated;
+end
+$$;
+
+revoke all on all functions in schema {service} from public;
+grant execute on function append, accepted_requests, seen_answer, rotate_requests to {service}_api;

@@ -1,0 +1,91 @@
+-- What the relay and the consumers of foreign facts remember.
+
+-- The epoch is a part of the source that the relay puts on every record. Only the schema's owner raises it.
+create table store_identity (
+    singleton boolean primary key default true check (singleton),
+    epoch     integer not null check (epoch > 0)
+);
+insert into store_identity (epoch) values (1);
+
+-- Everything up to this position has been acknowledged by Kafka.
+create table relay_checkpoint (
+    singleton boolean primary key default true check (singleton),
+    position  bigint not null
+);
+insert into relay_checkpoint (position) values (0);
+
+-- Where a consumer stands in each partition. The row, locked for a batch, is the fence between processes; it is the
+-- truth, and the offset that Kafka holds for the group only a hint.
+create table consumer_checkpoints (
+    consumer    text    not null,
+    topic       text    not null,
+    partition   integer not null,
+    next_offset bigint  not null,
+    primary key (consumer, topic, partition)
+);
+
+-- The last position taken of each source. What is not above it was sent twice.
+create table consumer_marks (
+    consumer  text    not null,
+    topic     text    not null,
+    partition integer not null,
+    source    text    not null,
+    position  bigint  not null,
+    primary key (consumer, topic, partition, source)
+);
+
+-- Since when a consumer takes, or passes over, each fact type.
+create table consumer_listings (
+    consumer  text        not null,
+    fact_type text        not null,
+    handled   boolean     not null,
+    since     timestamptz not null,
+    primary key (consumer, fact_type)
+);
+
+-- A key that waits for an operator: its records are kept, in order, until a redrive has run them all.
+create table parked_keys (
+    consumer             text        not null,
+    topic                text        not null,
+    key                  bytea       not null,
+    partition            integer     not null,
+    parked_at            timestamptz not null default now(),
+    redrive_requested_at timestamptz,
+    primary key (consumer, topic, key)
+);
+
+create table parked_records (
+    consumer  text        not null,
+    topic     text        not null,
+    partition integer     not null,
+    "offset"  bigint      not null,
+    key       bytea       not null,
+    source    text,
+    position  bigint,
+    headers   bytea[]     not null, -- name, value, name, value
+    value     bytea,
+    reason    text        not null,
+    parked_at timestamptz not null default now(),
+    primary key (consumer, topic, partition, "offset"),
+    foreign key (consumer, topic, key) references parked_keys
+);
+create index parked_records_by_key on parked_records (consumer, topic, key, "offset");
+
+-- The last watermark of each source that the consumer has reached in each partition.
+create table consumer_watermarks (
+    consumer   text        not null,
+    topic      text        not null,
+    partition  integer     not null,
+    source     text        not null,
+    position   bigint      not null,
+    store_time timestamptz not null,
+    reached_at timestamptz not null,
+    primary key (consumer, topic, partition, source)
+);
+
+grant select on store_identity to {service}_api, {service}_reader;
+grant select, update on relay_checkpoint to {service}_reader;
+grant select, insert, update on consumer_checkpoints, consumer_marks, consumer_listings to {service}_api;
+grant select, insert, update, delete on parked_keys, parked_records, consumer_watermarks to {service}_api;
+grant select on consumer_checkpoints, consumer_marks, consumer_listings to {service}_reader;
+grant select on parked_keys, parked_records, consumer_watermarks to {service}_reader;

@@ -1,0 +1,37 @@
+"""Our own facts, opened, as projections and reactions read them from our own store by position."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from google.protobuf.message import Message
+
+from holdspace.kernel.v1.envelope_pb2 import Envelope
+from kernel.facts import FactTypes, instant, open_envelope
+from kernel.store.interface import Recorded
+
+
+@dataclass(frozen=True, slots=True)
+class OwnFact:
+    position: int
+    stream: str
+    version: int
+    recorded_at: datetime
+    envelope: Envelope
+    payload: Message
+
+    @property
+    def occurred_at(self) -> datetime:
+        return instant(self.envelope.occurred_at)
+
+
+def opened(recorded: Recorded, fact_types: FactTypes) -> OwnFact:
+    """Raises UnknownFactType for a fact this release does not know: its reader must not go past it."""
+    envelope = open_envelope(recorded.fact)
+    return OwnFact(
+        recorded.position,
+        recorded.stream,
+        recorded.version,
+        recorded.recorded_at,
+        envelope,
+        fact_types.payload(envelope),
+    )

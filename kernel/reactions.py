@@ -1,0 +1,109 @@
+"""Reactions to our own facts: from a fact of ours to commands of ours.
+
+A command's request is named by reaction, fact and place, so doing it twice has one effect; the checkpoint follows the
+effect. Imported facts have no effects unless a reaction asks for them.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from google.protobuf.message import Message
+
+from holdspace.kernel.v1.envelope_pb2 import Envelope
+from kernel.clock import Clock
+from kernel.commands import Command, CommandPath
+from kernel.errors import Rejected
+from kernel.facts import FactTypes, Origin
+from kernel.own_facts import OwnFact, opened
+from kernel.requests import reaction_request
+from kernel.store.interface import EventStore
+
+PAGE_FACTS_MAX = 500
+EFFECTS_AT_ONCE_MAX = 64
+POLL_SECONDS = 0.05
+
+
+class EffectMetrics(Protocol):
+    def effect_rejected(self, reaction: str, reason: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class OnOwn:
+    """`react(fact, now)` returns the commands that follow from the fact."""
+
+    fact: type[Message]
+    react: Callable[[OwnFact, datetime], Awaitable[Sequence[Command]]]
+    imported: bool = False
+
+
+class Effects:
+    """Runs the commands that follow from a fact, each once in effect. A rejection is an outcome: counted and passed."""
+
+    def __init__(self, service: str, path: CommandPath, metrics: EffectMetrics) -> None:
+        self._service = service
+        self._path = path
+        self._metrics = metrics
+        self._room = asyncio.Semaphore(EFFECTS_AT_ONCE_MAX)
+
+    async def run(self, reaction: str, cause: Envelope, commands: Sequence[Command]) -> None:
+        origin = Origin(
+            service=self._service,
+            cause=cause.id,
+            correlation=cause.correlation,
+            traceparent=cause.traceparent,
+            imported_from=cause.imported_from,
+        )
+        async with asyncio.TaskGroup() as group:
+            for place, command in enumerate(commands):
+                name = (reaction, cause.id, type(command).__name__, str(place))
+                group.create_task(self._run(command, name, origin))
+
+    async def _run(self, command: Command, name: tuple[str, ...], origin: Origin) -> None:
+        async with self._room:
+            try:
+                await self._path.run(command, reaction_request(*name), origin)
+            except Rejected as rejected:
+                self._metrics.effect_rejected(name[0], rejected.reason)
+
+
+class OwnReactions:
+    """Follows our own store by position and lets each reaction answer."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        fact_types: FactTypes,
+        reactions: Sequence[OnOwn],
+        effects: Effects,
+        clock: Clock,
+        *,
+        name: str = "own-reactions",
+    ) -> None:
+        self._store = store
+        self._fact_types = fact_types
+        self._reactions: dict[type[Message], list[OnOwn]] = {}
+        for reaction in reactions:
+            self._reactions.setdefault(reaction.fact, []).append(reaction)
+        self._effects = effects
+        self._clock = clock
+        self._name = name
+
+    async def step(self) -> bool:
+        """Takes one page. Returns whether there was one."""
+        done = await self._store.checkpoint(self._name) or 0
+        page = await self._store.read_all(done, PAGE_FACTS_MAX)
+        for recorded in page:
+            fact = opened(recorded, self._fact_types)
+            for reaction in self._reactions.get(type(fact.payload), ()):
+                if reaction.imported or not fact.envelope.imported_from:
+                    await self._react(reaction, fact)
+        if page:
+            await self._store.save_checkpoint(self._name, page[-1].position)
+        return bool(page)
+
+    async def _react(self, reaction: OnOwn, fact: OwnFact) -> None:
+        name = f"{self._name}/{reaction.react.__name__}"
+        await self._effects.run(name, fact.envelope, await reaction.react(fact, self._clock.now()))

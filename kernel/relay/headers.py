@@ -1,0 +1,62 @@
+"""Where a fact stands in its store, as the Kafka headers that travel beside the envelope."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from kernel.errors import Poison
+from kernel.facts import EPOCH
+
+SOURCE = re.compile(r"[a-z][a-z0-9_]{0,62}/[A-Za-z0-9_-]{1,64}/[1-9][0-9]{0,8}\Z")
+BIGINT_MAX = 2**63 - 1
+INTEGER_MAX = 2**31 - 1
+STREAM_CHARACTERS_MAX = 512
+MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    source: str  # <service>/<cell>/<epoch>
+    position: int
+    stream: str
+    version: int
+    recorded_at: datetime
+
+    def encode(self) -> list[tuple[str, bytes]]:
+        """Returns names and values; numbers are decimal, `recorded_at` is in microseconds since 1970."""
+        return [
+            ("source", self.source.encode()),
+            ("position", b"%d" % self.position),
+            ("stream", self.stream.encode()),
+            ("version", b"%d" % self.version),
+            ("recorded_at", b"%d" % microseconds(self.recorded_at)),
+        ]
+
+
+def decode(headers: Iterable[tuple[str, bytes]]) -> Headers:
+    """Raises Poison unless every header is there and holds what the relay puts into it. Others are passed over."""
+    found = dict(headers)
+    try:
+        decoded = Headers(
+            source=found["source"].decode(),
+            position=int(found["position"]),
+            stream=found["stream"].decode(),
+            version=int(found["version"]),
+            recorded_at=EPOCH + int(found["recorded_at"]) * MICROSECOND,
+        )
+    except (KeyError, ValueError, OverflowError, AttributeError) as error:
+        raise Poison("headers that no relay wrote") from error
+    in_range = 0 < decoded.position <= BIGINT_MAX and 0 < decoded.version <= INTEGER_MAX
+    if not in_range or not SOURCE.match(decoded.source) or not _is_stream(decoded.stream):
+        raise Poison("headers that no relay wrote")
+    return decoded
+
+
+def microseconds(instant: datetime) -> int:
+    """Returns whole microseconds since 1970; exact, unlike a float of seconds."""
+    return (instant - EPOCH) // MICROSECOND
+
+
+def _is_stream(name: str) -> bool:
+    return 0 < len(name) <= STREAM_CHARACTERS_MAX and "\0" not in name

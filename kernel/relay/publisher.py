@@ -1,0 +1,134 @@
+"""Kafka as the relay sees it: pages of facts in order per key, watermarks, and the tails of its own topics."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+from aiokafka.partitioner import DefaultPartitioner
+
+from holdspace.kernel.v1.envelope_pb2 import Watermark
+from kernel.errors import WrongSetting
+from kernel.facts import timestamp
+from kernel.relay.headers import Headers, microseconds
+
+BATCH_BYTES_MAX = 768 * 1024
+REQUEST_TIMEOUT_MS = 8_000
+CLOSE_SECONDS = 3.0
+KEYS_REMEMBERED = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    topic: str
+    key: bytes
+    value: bytes  # the envelope as it is stored
+    headers: Headers
+
+
+class Publisher:
+    """Every method raises KafkaError when Kafka does not do its part; what it was to send may then be there or not."""
+
+    def __init__(self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer, partitions: Mapping[str, int]) -> None:
+        self._producer = producer
+        self.consumer = consumer
+        self.partitions = partitions  # of each topic
+
+    async def publish(self, facts: Iterable[Outgoing]) -> None:
+        """Returns when all are acknowledged.
+
+        One batch per partition is under way at a time. Were the next one sent before the answer, it could arrive
+        without the first, and consumers, who go by position, would drop the first when it is sent again.
+        """
+        waiting: dict[TopicPartition, deque[Outgoing]] = {}
+        for fact in facts:
+            partition = partition_of(fact.key, self.partitions[fact.topic])
+            waiting.setdefault(TopicPartition(fact.topic, partition), deque()).append(fact)
+        while waiting:
+            async with asyncio.TaskGroup() as sends:
+                for partition, queue in waiting.items():
+                    sends.create_task(self._send_batch(partition, queue))
+            waiting = {partition: queue for partition, queue in waiting.items() if queue}
+
+    async def _send_batch(self, partition: TopicPartition, queue: deque[Outgoing]) -> None:
+        """Takes from the queue what fits into one batch."""
+        batch = self._producer.create_batch()
+        while queue:
+            fact, at_ms = queue[0], microseconds(queue[0].headers.recorded_at) // 1000
+            if batch.append(timestamp=at_ms, key=fact.key, value=fact.value, headers=fact.headers.encode()) is None:
+                break
+            queue.popleft()
+        batch.close()
+        await (await self._producer.send_batch(batch, partition.topic, partition=partition.partition))
+
+    async def watermark(self, source: str, position: int, store_time: datetime) -> None:
+        """Says in every partition that everything up to the position is there. It must have been acknowledged."""
+        ends = await self.consumer.end_offsets(
+            [TopicPartition(topic, number) for topic, count in self.partitions.items() for number in range(count)]
+        )
+        acknowledgements = []
+        for partition, end_offset in ends.items():
+            value = Watermark(
+                source=source, position=position, store_time=timestamp(store_time), end_offset=end_offset
+            ).SerializeToString()
+            topic = watermark_topic(partition.topic)
+            acknowledgements.append(await self._producer.send(topic, value, partition=partition.partition))
+        await asyncio.gather(*acknowledgements)
+
+
+@asynccontextmanager
+async def publisher(bootstrap: str, topics: Iterable[str]) -> AsyncIterator[Publisher]:
+    """Raises KafkaError when Kafka is away or a topic is missing, WrongSetting when a watermark topic does not fit."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap,
+        enable_idempotence=True,
+        acks="all",
+        max_batch_size=BATCH_BYTES_MAX,
+        max_request_size=2 * BATCH_BYTES_MAX,
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
+    )
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
+    )
+    try:
+        await producer.start()
+        await consumer.start()
+        yield Publisher(producer, consumer, await _partition_counts(producer, topics))
+    finally:
+        with suppress(TimeoutError, KafkaError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await asyncio.gather(producer.stop(), consumer.stop())
+
+
+def watermark_topic(topic: str) -> str:
+    return f"{topic}.watermark"
+
+
+@lru_cache(KEYS_REMEMBERED)
+def partition_of(key: bytes, partitions: int) -> int:
+    """Returns the partition that Kafka's own default partitioner (murmur2) gives the key."""
+    return int(DefaultPartitioner()(key, range(partitions), ()))
+
+
+async def _partition_counts(producer: AIOKafkaProducer, topics: Iterable[str]) -> dict[str, int]:
+    counts = {}
+    for topic in sorted(topics):
+        counts[topic] = await _partition_count(producer, topic)
+        if await _partition_count(producer, watermark_topic(topic)) != counts[topic]:
+            raise WrongSetting(f"{watermark_topic(topic)} has not as many partitions as {topic}")
+    return counts
+
+
+async def _partition_count(producer: AIOKafkaProducer, topic: str) -> int:
+    try:
+        return len(await producer.partitions_for(topic))
+    except UnknownTopicOrPartitionError as error:
+        raise UnknownTopicOrPartitionError(f"topic {topic} does not exist") from error

@@ -1,0 +1,161 @@
+"""The relay: what the store has recorded goes to Kafka, at least once, in order per key."""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import asyncpg
+import structlog
+from aiokafka.errors import KafkaError
+
+from kernel.backoff import backoff_seconds
+from kernel.facts import FactTypes, UnknownFactType, open_envelope
+from kernel.relay.headers import Headers
+from kernel.relay.publisher import Outgoing, Publisher, publisher
+from kernel.relay.restored import refuse_restored
+from kernel.relay.session import RelaySession, relay_session
+from kernel.relay.source import READ_EPOCH, Source
+from kernel.tasks import first_to_end
+
+READ_CHECKPOINT = "select position from relay_checkpoint"
+READ_PAGE = """
+select position, stream, version, recorded_at, fact from facts
+where position > $1 and position <= $1 + $2 order by position"""
+ADVANCE = "update relay_checkpoint set position = $1 where position < $1"
+# The time is taken before the statement's snapshot: every fact committed by then is at or below the head.
+READ_MOMENT = "select statement_timestamp() as store_time, coalesce(max(position), 0) as head from facts"
+
+PAGE_FACTS_MAX = 1_000
+POLL_SECONDS = 0.05
+WATERMARK_SECONDS = 1.0
+
+log = structlog.get_logger()
+
+
+class RelayMetrics(Protocol):
+    def relayed(self, facts: int) -> None:
+        """Published facts that Kafka has acknowledged."""
+
+    def outbox_age_seconds(self, seconds: float) -> None:
+        """Age of the oldest fact that is not known to be in Kafka; 0 when there is none. Set once a second."""
+
+    def relay_active(self, active: bool) -> None:
+        """Whether this process holds the lease."""
+
+
+class GapInStore(Exception):  # noqa: N818 - names the finding
+    """Positions are dense; a missing one means that the store was tampered with or is broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelaySettings:
+    database_url: str
+    kafka: str  # host:port, several with commas
+    service: str  # also the name of its schema
+    cell: str
+
+
+class Relay:
+    """A role: `run` it until it ends or `stop` is called. Start one per process; the lease keeps one at work.
+
+    `fact_types` are all types this service appends, private ones included.
+    """
+
+    name = "relay"
+
+    def __init__(
+        self,
+        settings: RelaySettings,
+        fact_types: FactTypes,
+        metrics: RelayMetrics,
+        *,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._settings = settings
+        self._topics: Mapping[str, str] = {fact_type.name: fact_type.topic for fact_type in fact_types}
+        self._metrics = metrics
+        self._jitter = jitter
+        self._failures = 0  # in a row; what Kafka acknowledges ends the row
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Waits for its turn, then relays until `stop`.
+
+        Raises LeaseLost or one of LOST when the store is gone, StoreRestored, UnknownFactType, Poison or GapInStore
+        when a person has to look, WrongSetting when a topic does not fit. Kafka away is waited for.
+        """
+        await first_to_end(self._run(), self._stopping.wait())
+
+    async def stop(self) -> None:
+        """What is on its way when it stops is sent again by the next one."""
+        self._stopping.set()
+
+    async def _run(self) -> None:
+        async with relay_session(self._settings.database_url, self._settings.service) as session:
+            self._metrics.relay_active(True)
+            try:
+                await first_to_end(session.keep(self._metrics.outbox_age_seconds), self._relay(session))
+            finally:
+                self._metrics.relay_active(False)
+
+    async def _relay(self, session: RelaySession) -> None:
+        epoch = (await session.fetch(READ_EPOCH))[0][0]
+        source = str(Source(self._settings.service, self._settings.cell, epoch))
+        topics = {topic for topic in self._topics.values() if topic}
+        log.info("relay is active", source=source)
+        while True:
+            try:
+                async with publisher(self._settings.kafka, topics) as kafka:
+                    await refuse_restored(kafka, session, source)
+                    await self._relay_pages(session, kafka, source)
+            except* KafkaError as errors:
+                self._failed(errors.exceptions[0])
+            await asyncio.sleep(backoff_seconds(self._failures, self._jitter))
+
+    def _failed(self, error: Exception) -> None:
+        if self._failures == 0:
+            log.warning("Kafka does not take facts; they wait in the store", reason=repr(error))
+        self._failures += 1
+
+    def _acknowledged(self) -> None:
+        if self._failures:
+            log.info("Kafka takes facts again", failures=self._failures)
+        self._failures = 0
+
+    async def _relay_pages(self, session: RelaySession, kafka: Publisher, source: str) -> None:
+        """Relays for as long as Kafka takes what it is sent."""
+        position: int = (await session.fetch(READ_CHECKPOINT))[0][0]
+        clock = asyncio.get_running_loop().time
+        watermark_at, moment = clock(), None
+        while True:
+            page = await session.fetch(READ_PAGE, position, PAGE_FACTS_MAX)
+            if page:
+                outgoing = list(self._outgoing(page, position, source))
+                await kafka.publish(outgoing)
+                position = page[-1]["position"]
+                await session.fetch(ADVANCE, position)
+                self._metrics.relayed(len(outgoing))
+            if moment is None and clock() >= watermark_at:
+                watermark_at = clock() + WATERMARK_SECONDS
+                moment = (await session.fetch(READ_MOMENT))[0]
+            if moment is not None and position >= moment["head"]:
+                await kafka.watermark(source, position, moment["store_time"])
+                moment = None
+                self._acknowledged()
+            if not page:
+                await session.wait_for_facts(POLL_SECONDS)
+
+    def _outgoing(self, page: Sequence[asyncpg.Record], after: int, source: str) -> Iterator[Outgoing]:
+        """Yields what is published, in order. Raises UnknownFactType, Poison or GapInStore."""
+        for expected, row in enumerate(page, after + 1):
+            if row["position"] != expected:
+                raise GapInStore(f"{source} has no fact at position {expected}")
+            envelope = open_envelope(row["fact"])
+            topic = self._topics.get(envelope.type)
+            if topic is None:
+                raise UnknownFactType(f"{envelope.type} at position {expected}")
+            if topic:
+                headers = Headers(source, row["position"], row["stream"], row["version"], row["recorded_at"])
+                yield Outgoing(topic, envelope.key.encode(), row["fact"], headers)

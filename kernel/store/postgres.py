@@ -1,0 +1,255 @@
+"""The event store on Postgres: group append through one function, reads from the primary."""
+
+import asyncio
+import json
+import random
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, Protocol
+
+import asyncpg
+
+from kernel.errors import Poison, StoreUnavailable
+from kernel.store.append_call import APPEND, arguments, outcomes, refusal
+from kernel.store.batches import AppendQueue, Waiting
+from kernel.store.connections import LOST, TRANSIENT, connect
+from kernel.store.interface import (
+    Append,
+    Appended,
+    Outcome,
+    Recorded,
+    Request,
+    RequestKind,
+    TimerDue,
+)
+
+READ_STREAM = """
+select position, stream, version, recorded_at, fact from facts
+where stream = $1 and version > $2 and ($3::integer is null or version <= $3) order by version"""
+READ_ALL = """
+select position, stream, version, recorded_at, fact from facts
+where position > $1 and position <= $1 + $2 order by position"""
+HEAD = "select coalesce(max(position), 0) from facts"
+FIND_REQUEST = """
+select digest, seen_answer(stream, version, (select coalesce(max(position), 0) from facts)) as answer
+from accepted_requests(array[$1::bytea], array[$2::boolean])"""
+HOLDERS = """
+select stream from claimed_ranges where resource = $1 and lower(during) >= $2 order by lower(during)"""
+TAKE_TIMERS = """
+with due as (
+    select stream, name from timers
+    where due_at <= $1 and taken_until < now() order by due_at limit $2 for update skip locked
+)
+update timers t set taken_until = now() + interval '30 seconds' from due
+where t.stream = due.stream and t.name = due.name returning t.stream, t.name, t.due_at"""
+FINISH_TIMER = "delete from timers where stream = $1 and name = $2 and due_at = $3"
+
+SAVE_CHECKPOINT = """
+insert into reaction_checkpoints (name, position) values ($1, $2)
+on conflict (name) do update set position = excluded.position"""
+
+
+class AppendMetrics(Protocol):
+    def appended(self, outcome: str) -> None: ...
+    def batch(self, appends: int, waiting: int) -> None: ...
+
+
+class PostgresStore:
+    """One service's store. `open` it before use and `close` it after; appends that wait at the close fail."""
+
+    def __init__(
+        self,
+        database_url: str,
+        service: str,
+        metrics: AppendMetrics,
+        *,
+        waiting_max: int = 4096,
+        batch_max: int = 128,
+        readers_max: int = 8,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._database_url = database_url
+        self._service = service
+        self._metrics = metrics
+        self._queue = AppendQueue(waiting_max, batch_max)
+        self._readers_max = readers_max
+        self._jitter = jitter
+        self._readers: asyncpg.Pool | None = None
+        self._appender: asyncpg.Connection | None = None
+        self._listener: asyncpg.Connection | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._committed = asyncio.Event()  # our own commits, still to be notified
+        self._heard = asyncio.Event()  # anybody's commits
+
+    async def open(self) -> None:
+        """Raises StoreUnavailable when the database does not answer."""
+        try:
+            self._readers = await asyncpg.create_pool(
+                self._database_url,
+                min_size=1,
+                max_size=self._readers_max,
+                connect=self._connect,
+                reset=_keep_session,
+            )
+        except LOST as error:
+            raise StoreUnavailable from error
+        self._tasks = [asyncio.create_task(self._append_batches()), asyncio.create_task(self._notify())]
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for connection in (self._appender, self._listener):
+            if connection is not None:
+                with suppress(*LOST):
+                    await connection.close(timeout=2)
+        if self._readers is not None:
+            await self._readers.close()
+
+    # Appends.
+
+    async def append(self, append: Append) -> Appended:
+        answer: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
+        self._queue.put(Waiting(append, answer))
+        return await answer
+
+    async def _append_batches(self) -> None:
+        """One batch is on its way at a time: commits under the lock are serial anyway."""
+        while True:
+            batch = await self._queue.take(asyncio.get_running_loop().time())
+            if batch:
+                self._metrics.batch(len(batch), len(self._queue))
+                await self._append_batch(batch)
+
+    async def _append_batch(self, batch: Sequence[Waiting]) -> None:
+        appends = [waiting.append for waiting in batch]
+        try:
+            results = await self._call(appends)
+        except LOST:
+            await self._settle_lost(batch)
+        except TRANSIENT as error:
+            _fail(batch, StoreUnavailable(str(error)))
+        except (asyncpg.PostgresError, asyncpg.DataError, asyncpg.InterfaceError, ValueError) as error:
+            if len(batch) == 1:
+                _fail(batch, Poison(f"{type(error).__name__}: {error}"))
+                return
+            for waiting in batch:  # One of them is bad; alone it gets its own error.
+                await self._append_batch([waiting])
+        else:
+            self._committed.set()
+            for waiting, result in zip(batch, results, strict=True):
+                self._metrics.appended(result.outcome.name)
+                if not waiting.answer.done():
+                    waiting.answer.set_result(result)
+
+    async def _call(self, appends: Sequence[Append]) -> list[Appended]:
+        if self._appender is None or self._appender.is_closed():
+            self._appender = await self._connect()
+        row = await self._appender.fetchrow(APPEND, *arguments(appends))
+        return outcomes(appends, row["head"], row["outcomes"], row["answers"])
+
+    async def _settle_lost(self, batch: Sequence[Waiting]) -> None:
+        """The connection went away, before or after the commit: ask which requests were accepted, never guess."""
+        if self._appender is not None:
+            self._appender.terminate()
+            self._appender = None
+        for attempt in range(5):
+            try:
+                for waiting in batch:
+                    found = await self.find_request(waiting.append.request)
+                    if waiting.answer.done():
+                        continue
+                    if found is None or found.outcome is not Outcome.REQUEST_SEEN:
+                        waiting.answer.set_exception(StoreUnavailable("connection lost before the commit"))
+                    else:
+                        waiting.answer.set_result(found)
+            except (StoreUnavailable, *TRANSIENT):
+                await asyncio.sleep(min(2.0, 0.1 * 2**attempt) * (0.5 + self._jitter()))
+            else:
+                return
+        _fail(batch, StoreUnavailable("connection lost; whether the append took effect is not known"))
+
+    async def _notify(self) -> None:
+        """Tells readers that facts came, once for as many batches as committed meanwhile. Never inside the append: it
+        would make commits wait for each other. A lost notification is made up by the readers' poll.
+        """
+        while True:
+            await self._committed.wait()
+            self._committed.clear()
+            with suppress(StoreUnavailable):
+                await self._fetch("select pg_notify($1, '')", f"{self._service}_facts")
+
+    # Reads.
+
+    async def find_request(self, request: Request) -> Appended | None:
+        rows = await self._fetch(FIND_REQUEST, request.key, request.kind is RequestKind.CALL)
+        if not rows:
+            return None
+        answer = json.loads(rows[0]["answer"])
+        same = rows[0]["digest"] == request.digest
+        return refusal(Outcome.REQUEST_SEEN if same else Outcome.REQUEST_REUSED, "", answer)
+
+    async def read_stream(self, stream: str, after_version: int = 0, up_to: int | None = None) -> Sequence[Recorded]:
+        return [Recorded(*row) for row in await self._fetch(READ_STREAM, stream, after_version, up_to)]
+
+    async def read_all(self, after_position: int, limit: int) -> Sequence[Recorded]:
+        return [Recorded(*row) for row in await self._fetch(READ_ALL, after_position, limit)]
+
+    async def head(self) -> int:
+        return int((await self._fetch(HEAD))[0][0])
+
+    async def attachment(self, attachment_id: str) -> bytes | None:
+        rows = await self._fetch("select content from attachments where id = $1", attachment_id)
+        return rows[0][0] if rows else None
+
+    async def holders(self, resource: str, after: datetime) -> Sequence[str]:
+        return [row[0] for row in await self._fetch(HOLDERS, resource, after)]
+
+    async def take_due_timers(self, now: datetime, limit: int) -> Sequence[TimerDue]:
+        due = [TimerDue(*row) for row in await self._fetch(TAKE_TIMERS, now, limit)]
+        return sorted(due, key=lambda timer: timer.due_at)
+
+    async def finish_timer(self, timer: TimerDue) -> None:
+        await self._fetch(FINISH_TIMER, timer.stream, timer.name, timer.due_at)
+
+    async def checkpoint(self, name: str) -> int | None:
+        rows = await self._fetch("select position from reaction_checkpoints where name = $1", name)
+        return rows[0][0] if rows else None
+
+    async def save_checkpoint(self, name: str, position: int) -> None:
+        await self._fetch(SAVE_CHECKPOINT, name, position)
+
+    async def wait_for_append(self, seconds_max: float) -> None:
+        try:
+            if self._listener is None or self._listener.is_closed():
+                self._listener = await self._connect()
+                await self._listener.add_listener(f"{self._service}_facts", lambda *_: self._heard.set())
+        except LOST:
+            await asyncio.sleep(seconds_max)
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._heard.wait(), seconds_max)
+        self._heard.clear()
+
+    async def _fetch(self, sql: str, *arguments: object) -> list[Any]:
+        """Raises StoreUnavailable when the database cannot be reached; a read is safe to repeat."""
+        assert self._readers is not None, "the store is not open"  # noqa: S101 - a programmer's error
+        try:
+            rows: list[Any] = await self._readers.fetch(sql, *arguments, timeout=12)
+        except (*LOST, *TRANSIENT) as error:
+            raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+        return rows
+
+    async def _connect(self, *_: object, **__: object) -> asyncpg.Connection:
+        return await connect(self._database_url, role=f"{self._service}_api", search_path=f"{self._service}, public")
+
+
+async def _keep_session(_: asyncpg.Connection) -> None:
+    """Nothing is set on these sessions, so there is nothing to reset: the reset is a second round trip."""
+
+
+def _fail(batch: Sequence[Waiting], error: Exception) -> None:
+    for waiting in batch:
+        if not waiting.answer.done():
+            waiting.answer.set_exception(error)

@@ -1,0 +1,98 @@
+"""Response figures: what a therapist's waits come to. Every number is an exact integer, made from the waits alone."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from fractions import Fraction
+
+from holdspace.response_sla.v1.private_pb2 import RESPONSE_KIND_FIRST, RESPONSE_KIND_NEXT
+from services.response_sla.domain.policy import Policy
+from services.response_sla.domain.wait import Wait, WaitState
+
+MILLISECOND = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Counts of waits; `closed`, `open`, `voided` and `excluded` sum to `opened`.
+
+    `median_ms`, `p90_ms`: response times in whole milliseconds, nearest rank, None when nothing is closed.
+    `closed_within`: closed within the target. `open_past`: open for longer than the target.
+    """
+
+    opened: int
+    closed: int
+    open: int
+    voided: int
+    excluded: int
+    closed_within: int
+    open_past: int
+    median_ms: int | None
+    p90_ms: int | None
+    is_ranked: bool  # the sample is large enough to compare with others
+
+    @property
+    def share_within(self) -> Fraction | None:
+        """Closed within target, of closed and open past target: waiting longer never helps. None when none are."""
+        owed = self.closed + self.open_past
+        return Fraction(self.closed_within, owed) if owed else None
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    first: Group
+    next: Group
+    all: Group
+
+
+def figures(waits: Iterable[Wait], start: datetime, end: datetime, as_of: datetime, policy: Policy) -> Figures:
+    """Returns the figures of the waits opened in [start, end), as they stood at an instant of the facts' own time.
+
+    A wait opened after `as_of` is not there yet, one that ended after it is open. An exclusion holds whatever the
+    instant: it leaves past windows too. What was known on a date is another question; its answer takes the waits as
+    they were stated then.
+    """
+    opened = [_as_of(wait, as_of) for wait in waits if start <= wait.opened_at < end and wait.opened_at <= as_of]
+    return Figures(
+        first=_group([wait for wait in opened if wait.kind == RESPONSE_KIND_FIRST], as_of, policy),
+        next=_group([wait for wait in opened if wait.kind == RESPONSE_KIND_NEXT], as_of, policy),
+        all=_group(opened, as_of, policy),
+    )
+
+
+def nearest_rank(values: Sequence[int], percent: int) -> int | None:
+    """Takes n values in ascending order. Returns the ceil(percent / 100 * n)-th, exactly; None when there are none."""
+    return values[-(-percent * len(values) // 100) - 1] if values else None
+
+
+def _as_of(wait: Wait, at: datetime) -> Wait:
+    if wait.ending is None or wait.ending.at <= at:
+        return wait
+    return replace(wait, ending=None)
+
+
+def _group(waits: Sequence[Wait], as_of: datetime, policy: Policy) -> Group:
+    states = Counter(wait.state for wait in waits)
+    answered = [
+        (wait, wait.ending.at - wait.opened_at) for wait in waits if wait.ending and wait.state is WaitState.ANSWERED
+    ]
+    waiting = [(wait, as_of - wait.opened_at) for wait in waits if wait.state is WaitState.OPEN]
+    # Cut to milliseconds, not rounded: cutting keeps the order of values, so a percentile is the same before and after.
+    milliseconds = sorted(after // MILLISECOND for _, after in answered)
+    return Group(
+        opened=len(waits),
+        closed=states[WaitState.ANSWERED],
+        open=states[WaitState.OPEN],
+        voided=states[WaitState.VOIDED],
+        excluded=states[WaitState.EXCLUDED],
+        closed_within=sum(after <= _target(wait, policy) for wait, after in answered),
+        open_past=sum(so_far > _target(wait, policy) for wait, so_far in waiting),
+        median_ms=nearest_rank(milliseconds, 50),
+        p90_ms=nearest_rank(milliseconds, 90),
+        is_ranked=len(answered) >= policy.sample_min,
+    )
+
+
+def _target(wait: Wait, policy: Policy) -> timedelta:
+    return policy.first_target if wait.kind == RESPONSE_KIND_FIRST else policy.next_target

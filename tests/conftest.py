@@ -1,0 +1,64 @@
+"""Real servers for every test that needs one: started once per run by the project's own local stack, ended with it."""
+
+import asyncio
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+
+from infra.database import SERVICES, prepare
+from infra.local import servers as local_servers
+from infra.local.servers import Servers
+from kernel.migrate import migrate
+
+os.environ.setdefault("HOLDSPACE_ENVIRONMENT", "local")
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    with tempfile.TemporaryDirectory(prefix="holdspace-test-", ignore_cleanup_errors=True) as folder:
+        data = Path(folder)
+        yield local_servers.up(data, lambda line: print(line))
+        local_servers.down(data)
+
+
+@pytest.fixture(scope="session")
+def prepared_database(servers: Servers) -> str:
+    """The name of a database with every service's schema, to copy from; nobody stays connected to it."""
+    name = "prepared"
+
+    async def make() -> None:
+        await _execute(servers.database_url, f"create database {name}")
+        url = with_database(servers.database_url, name)
+        await prepare(url)
+        for service in SERVICES:
+            await migrate(url, service)
+
+    asyncio.run(make())
+    return name
+
+
+@pytest.fixture
+def database_url(servers: Servers, prepared_database: str) -> Iterator[str]:
+    """A database of the test's own, all schemas in place and empty."""
+    name = f"test_{uuid.uuid4().hex}"
+    asyncio.run(_execute(servers.database_url, f"create database {name} template {prepared_database}"))
+    yield with_database(servers.database_url, name)
+    asyncio.run(_execute(servers.database_url, f"drop database {name} with (force)"))
+
+
+def with_database(url: str, name: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+async def _execute(url: str, sql: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()

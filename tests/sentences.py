@@ -1,0 +1,76 @@
+"""Given, when, then: how the test of a rule is written.
+
+    CLIENT = Sentences(CLIENT_STANDING, decide)
+    CLIENT.given(contact_seen("t1")).when(report("r1", DANGER)).then(reported("r1", DANGER), suspended("r1"))
+
+Facts given without a time happened at `START`, one second apart; `at(time, fact)` names another.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from google.protobuf.message import Message
+
+from kernel.commands import Fold
+from kernel.decision import Decision
+from kernel.errors import Rejected
+
+START = datetime(2026, 3, 2, 9, tzinfo=UTC)
+
+
+class Timed(NamedTuple):
+    at: datetime
+    fact: Message
+
+
+def at(time: datetime, fact: Message) -> Timed:
+    return Timed(time, fact)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentences:
+    fold: Fold[Any]
+    decide: Callable[..., Decision]
+
+    def given(self, *facts: Message | Timed) -> "Given":
+        state = self.fold.initial
+        for second, fact in enumerate(facts):
+            timed = fact if isinstance(fact, Timed) else Timed(START + timedelta(seconds=second), fact)
+            state = self.fold.evolve(state, timed.fact, timed.at)
+        return Given(self, state)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    sentences: Sentences
+    state: Any
+
+    def when(self, command: object, *read: object) -> "When":
+        """`read`: the states of the other streams that the decision reads."""
+        return When(self, command, read)
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    given: Given
+    command: object
+    read: Sequence[object]
+
+    def decision(self) -> Decision:
+        return self.given.sentences.decide(self.command, self.given.state, *self.read)
+
+    def then(self, *facts: Message) -> Decision:
+        """Asserts the facts, all and in order; returns the decision for what else it holds."""
+        decision = self.decision()
+        assert list(decision.facts) == list(facts)
+        return decision
+
+    def refused(self, reason: str, field: str = "") -> None:
+        try:
+            decision = self.decision()
+        except Rejected as rejected:
+            assert (rejected.reason, rejected.field) == (reason, field)
+        else:
+            raise AssertionError(f"not refused: {decision}")

@@ -1,0 +1,177 @@
+from dataclasses import replace
+from datetime import timedelta
+from hashlib import sha256
+
+import pytest
+from services.messaging.app import CONVERSATION
+from services.messaging.domain import conversation as domain
+from services.messaging.domain.conversation import ImportMessage, RestoreMessages, SendMessage, WithholdMessages
+
+from holdspace.messaging.v1.events_pb2 import (
+    EXPECTATION_NONE,
+    EXPECTATION_REPLY,
+    MESSAGE_KIND_TEXT,
+    SIDE_CLIENT,
+    SIDE_THERAPIST,
+    Body,
+    ConversationOpened,
+    ImportedLine,
+    MessageSent,
+    MessagesRestored,
+    MessagesWithheld,
+    TherapistImported,
+)
+from kernel.gates import Gate
+from tests.sentences import START, Sentences, at
+
+SENDING = Sentences(CONVERSATION, domain.send)
+IMPORTING = Sentences(CONVERSATION, domain.import_message)
+PAIR = {"conversation_id": domain.conversation_id("c", "t"), "client_id": "c", "therapist_id": "t"}
+OPENED = ConversationOpened(**PAIR)
+GOOD = Gate()
+ENROLLED = Gate(1, START, (("ENROLLED", None),))
+SUSPENDED = Gate(
+    1, START, (("SUSPENDED", START + timedelta(days=1)), ("BRAKED", START + timedelta(days=8)), ("GOOD", None))
+)
+
+FROM_CLIENT = SendMessage("c", "c", "t", "m1", b"sealed", EXPECTATION_REPLY, MESSAGE_KIND_TEXT, False, True, START)
+FROM_THERAPIST = replace(FROM_CLIENT, sender_id="t")
+
+
+def sent(sequence: int = 1, sender: int = SIDE_CLIENT, **more: object) -> MessageSent:
+    body = Body(attachment_id="m1", size=6, sha256=sha256(b"sealed").digest())
+    fields = {"expects": EXPECTATION_REPLY, "kind": MESSAGE_KIND_TEXT, "body": body, "message_id": "m1", **more}
+    return MessageSent(**PAIR, sequence=sequence, sender=sender, **fields)
+
+
+@pytest.mark.rule("MS1")
+def test_the_first_message_of_a_client_opens_the_conversation_and_keeps_its_body_apart() -> None:
+    decision = SENDING.given().when(FROM_CLIENT, GOOD, GOOD, ENROLLED).then(OPENED, sent())
+    [attachment] = decision.attachments
+    assert (attachment.id, attachment.content) == ("m1", b"sealed")
+
+
+@pytest.mark.rule("MS1", "PL8")
+def test_nobody_can_be_addressed_as_a_therapist_before_they_are_enrolled() -> None:
+    SENDING.given().when(FROM_CLIENT, GOOD, GOOD, GOOD).refused("THERAPIST_UNKNOWN", "therapist_id")
+
+
+@pytest.mark.rule("MS1")
+def test_a_therapist_answers_but_does_not_write_first() -> None:
+    SENDING.given().when(FROM_THERAPIST, GOOD, GOOD, ENROLLED).refused("CONVERSATION_NOT_OPEN", "client_id")
+    SENDING.given(OPENED, sent()).when(FROM_THERAPIST, GOOD, GOOD, ENROLLED).then(sent(2, SIDE_THERAPIST))
+
+
+@pytest.mark.rule("MS1")
+def test_a_pair_has_one_conversation_whoever_names_it_first() -> None:
+    assert domain.conversation_id("c", "t") == domain.conversation_id("t", "c")
+    swapped = replace(FROM_CLIENT, client_id="t", therapist_id="c", sender_id="t")
+    SENDING.given(OPENED, sent()).when(swapped, GOOD, GOOD, ENROLLED).refused("ROLES_SWAPPED", "client_id")
+
+
+def test_a_stranger_to_the_pair_cannot_write_in_it_and_nobody_writes_to_themselves() -> None:
+    SENDING.given().when(replace(FROM_CLIENT, sender_id="x"), GOOD, GOOD, ENROLLED).refused(
+        "SENDER_NOT_IN_PAIR", "sender_id"
+    )
+    SENDING.given().when(replace(FROM_CLIENT, therapist_id="c"), GOOD, GOOD, ENROLLED).refused(
+        "PAIR_OF_ONE", "therapist_id"
+    )
+
+
+@pytest.mark.rule("MS5")
+def test_messages_are_counted_from_one_without_gaps_across_both_sides() -> None:
+    given = SENDING.given(OPENED, sent(1), sent(2, SIDE_THERAPIST), sent(3))
+    given.when(FROM_THERAPIST, GOOD, GOOD, GOOD).then(sent(4, SIDE_THERAPIST))
+
+
+@pytest.mark.rule("MO5")
+def test_a_suspended_client_neither_opens_nor_writes_nor_is_written_to() -> None:
+    SENDING.given().when(FROM_CLIENT, SUSPENDED, GOOD, ENROLLED).refused("SENDER_SUSPENDED", "sender_id")
+    SENDING.given(OPENED, sent()).when(FROM_CLIENT, SUSPENDED, GOOD, GOOD).refused("SENDER_SUSPENDED", "sender_id")
+    SENDING.given(OPENED, sent()).when(FROM_THERAPIST, SUSPENDED, GOOD, GOOD).refused(
+        "CONVERSATION_LOCKED", "client_id"
+    )
+
+
+@pytest.mark.rule("MO5")
+def test_a_therapist_who_is_suspended_is_locked_out_the_same_way() -> None:
+    SENDING.given(OPENED, sent()).when(FROM_THERAPIST, GOOD, SUSPENDED, GOOD).refused("SENDER_SUSPENDED", "sender_id")
+    SENDING.given(OPENED, sent()).when(FROM_CLIENT, GOOD, SUSPENDED, GOOD).refused(
+        "CONVERSATION_LOCKED", "therapist_id"
+    )
+
+
+@pytest.mark.rule("MO4")
+def test_a_suspension_ends_by_the_time_it_carries_without_another_fact() -> None:
+    braked, free = (replace(FROM_CLIENT, now=START + timedelta(days=days)) for days in (1, 8))
+    SENDING.given().when(braked, SUSPENDED, GOOD, ENROLLED).refused("CLIENT_BRAKED", "client_id")
+    SENDING.given(OPENED, sent()).when(braked, SUSPENDED, GOOD, GOOD).then(sent(2))
+    SENDING.given().when(free, SUSPENDED, GOOD, ENROLLED).then(OPENED, sent())
+
+
+def test_no_conversation_is_opened_on_copies_that_are_too_old_but_those_there_are_carry_on() -> None:
+    stale = replace(FROM_CLIENT, gates_fresh=False)
+    SENDING.given().when(stale, GOOD, GOOD, ENROLLED).refused("GATE_STALE")
+    SENDING.given(OPENED, sent()).when(stale, GOOD, GOOD, ENROLLED).then(sent(2))
+
+
+@pytest.mark.rule("MS10")
+def test_what_the_sender_expects_is_carried_as_it_was_declared() -> None:
+    note = replace(FROM_THERAPIST, expects=EXPECTATION_NONE, automatic=True)
+    SENDING.given(OPENED, sent()).when(note, GOOD, GOOD, GOOD).then(
+        sent(2, SIDE_THERAPIST, expects=EXPECTATION_NONE, automatic=True)
+    )
+
+
+LINE = ImportMessage("old", 7, "c", "t", "m1", START)
+
+
+def imported(sequence: int, line: int, sender: int = SIDE_CLIENT) -> MessageSent:
+    return MessageSent(
+        **PAIR,
+        sequence=sequence,
+        message_id="m1",
+        sender=sender,
+        expects=EXPECTATION_REPLY,
+        kind=MESSAGE_KIND_TEXT,
+        imported=ImportedLine(source="old", line=line),
+    )
+
+
+@pytest.mark.rule("PL6")
+def test_who_writes_first_in_an_imported_pair_is_its_client_and_the_other_is_marked_a_therapist() -> None:
+    marked = TherapistImported(**PAIR, source="old")
+    IMPORTING.given().when(LINE).then(OPENED, marked, imported(1, 7))
+    answer = replace(LINE, line=8, sender_id="t", recipient_id="c", now=START + timedelta(hours=1))
+    IMPORTING.given(OPENED, marked, imported(1, 7)).when(answer).then(imported(2, 8, SIDE_THERAPIST))
+
+
+@pytest.mark.rule("PL6")
+def test_a_line_not_above_the_highest_of_its_source_is_a_repeat_without_effect() -> None:
+    given = IMPORTING.given(OPENED, imported(1, 7))
+    given.when(LINE).then()
+    given.when(replace(LINE, line=3, now=START - timedelta(days=9))).then()
+    given.when(replace(LINE, source="other", line=3, now=START + timedelta(hours=1))).then(
+        MessageSent(**PAIR, sequence=2, message_id="m1", sender=SIDE_CLIENT, expects=EXPECTATION_REPLY,
+                    kind=MESSAGE_KIND_TEXT, imported=ImportedLine(source="other", line=3))
+    )  # fmt: skip
+
+
+@pytest.mark.rule("PL6")
+def test_a_line_older_than_its_conversations_last_or_from_a_person_to_themselves_is_rejected() -> None:
+    later = IMPORTING.given(at(START + timedelta(hours=1), OPENED), at(START + timedelta(hours=1), imported(1, 6)))
+    later.when(LINE).refused("LINE_OUT_OF_ORDER", "sent_at")
+    IMPORTING.given().when(replace(LINE, recipient_id="c")).refused("PAIR_OF_ONE", "recipient_id")
+
+
+@pytest.mark.rule("MO5", "MO4")
+def test_messages_are_withheld_once_and_restored_as_they_were() -> None:
+    withholding, restoring = (Sentences(CONVERSATION, decide) for decide in (domain.withhold, domain.restore))
+    given = (OPENED, sent(1), sent(2), sent(3))
+    withheld = MessagesWithheld(**PAIR, sequences=[2, 3])
+    asked = WithholdMessages(PAIR["conversation_id"], (3, 2), START)
+    withholding.given(*given).when(asked).then(withheld)
+    withholding.given(*given, withheld).when(asked).then()
+    restore = RestoreMessages(PAIR["conversation_id"], START)
+    restoring.given(*given, withheld).when(restore).then(MessagesRestored(**PAIR, sequences=[2, 3]))
+    restoring.given(*given).when(restore).then()

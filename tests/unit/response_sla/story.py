@@ -1,0 +1,141 @@
+"""The words of the response rules: given what happened, when this happens too, then the conversation has these waits.
+
+Times are hours after a fixed instant. Messages are numbered in the order they are told.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from holdspace.moderation.v1.events_pb2 import FINDING_BAD_FAITH, FINDING_DISMISSED, FINDING_UPHELD, Finding
+from holdspace.response_sla.v1.private_pb2 import RESPONSE_KIND_FIRST, RESPONSE_KIND_NEXT, ResponseKind
+from services.response_sla.domain.inputs import (
+    ClientInput,
+    FiledReport,
+    Input,
+    ReportDecision,
+    SentMessage,
+    StandingChange,
+)
+from services.response_sla.domain.policy import Policy
+from services.response_sla.domain.wait import Answered, Voided, Wait, WaitState
+from services.response_sla.domain.waits import waits
+
+POLICY = Policy()
+THERAPIST, OTHER_THERAPIST = "t1", "t2"
+FIRST, NEXT = RESPONSE_KIND_FIRST, RESPONSE_KIND_NEXT
+UPHELD, DISMISSED, BAD_FAITH = FINDING_UPHELD, FINDING_DISMISSED, FINDING_BAD_FAITH
+ORIGIN = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def hour(hours: float) -> datetime:
+    return ORIGIN + timedelta(hours=hours)
+
+
+def client_writes(at: float, *, expects_reply: bool = True, automatic: bool = False) -> SentMessage:
+    return SentMessage(hour(at), 0, "", True, expects_reply, automatic)
+
+
+def therapist_writes(at: float, *, automatic: bool = False) -> SentMessage:
+    return SentMessage(hour(at), 0, "", False, False, automatic)
+
+
+def reported(at: float, report_id: str = "r1", by: str = THERAPIST) -> FiledReport:
+    return FiledReport(hour(at), 1, f"reported-{report_id}", report_id, by)
+
+
+def decided(at: float, finding: Finding.ValueType, report_id: str = "r1", by: str = THERAPIST) -> ReportDecision:
+    return ReportDecision(hour(at), 2, f"decided-{report_id}-{at}", report_id, by, finding)
+
+
+def suspended(at: float, until: float | None = None, *report_ids: str) -> StandingChange:
+    """A suspension with an end is followed by a week's brake."""
+    phases: tuple[tuple[str, datetime | None], ...] = (("SUSPENDED", None),)
+    if until is not None:
+        phases = (("SUSPENDED", hour(until)), ("BRAKED", hour(until + 168)), ("GOOD", None))
+    return StandingChange(hour(at), 3, f"suspended-{at}", phases, report_ids=report_ids)
+
+
+def banned(at: float) -> StandingChange:
+    return StandingChange(hour(at), 3, f"banned-{at}", (("BANNED", None),))
+
+
+def braked(at: float) -> StandingChange:
+    return StandingChange(hour(at), 3, f"braked-{at}", (("BRAKED", hour(at + 168)), ("GOOD", None)))
+
+
+def lifted(at: float) -> StandingChange:
+    return StandingChange(hour(at), 4, f"lifted-{at}", (("GOOD", None),), lifted=True)
+
+
+@dataclass(frozen=True)
+class Story:
+    happened: tuple[Input, ...]
+
+    def when(self, *more: Input) -> "Story":
+        return Story((*self.happened, *more))
+
+    @property
+    def messages(self) -> list[SentMessage]:
+        told = [item for item in self.happened if isinstance(item, SentMessage)]
+        return [replace(message, sequence=n, fact_id=f"m{n}") for n, message in enumerate(told, 1)]
+
+    @property
+    def client_inputs(self) -> list[ClientInput]:
+        return [item for item in self.happened if not isinstance(item, SentMessage)]
+
+    @property
+    def waits(self) -> tuple[Wait, ...]:
+        return waits(THERAPIST, self.messages, self.client_inputs, POLICY)
+
+    def then(self, *expected: "Told") -> None:
+        assert tuple(told(wait) for wait in self.waits) == expected
+
+
+def given(*happened: Input) -> Story:
+    return Story(happened)
+
+
+@dataclass(frozen=True)
+class Told:
+    """A wait in a test's words. `ended_at`: hours. `report_id`: what voids or excludes it."""
+
+    kind: ResponseKind.ValueType
+    opened_at: float
+    state: WaitState
+    ended_at: float | None = None
+    report_id: str = ""
+    final: bool = False
+
+
+def opened(kind: ResponseKind.ValueType, at: float) -> Told:
+    return Told(kind, at, WaitState.OPEN)
+
+
+def answered(kind: ResponseKind.ValueType, opened_at: float, at: float) -> Told:
+    return Told(kind, opened_at, WaitState.ANSWERED, at)
+
+
+def voided(kind: ResponseKind.ValueType, opened_at: float, at: float, by: str = "") -> Told:
+    """Without a report: by a suspension."""
+    return Told(kind, opened_at, WaitState.VOIDED, at, by)
+
+
+def excluded(kind: ResponseKind.ValueType, opened_at: float, *, final: bool, by: str = "r1") -> Told:
+    return Told(kind, opened_at, WaitState.EXCLUDED, None, by, final)
+
+
+def told(wait: Wait) -> Told:
+    opened_at = _hours(wait.opened_at)
+    if wait.exclusion is not None:
+        return Told(wait.kind, opened_at, wait.state, None, wait.exclusion.report_id, wait.exclusion.final)
+    match wait.ending:
+        case Voided(at, _, report_id):
+            return Told(wait.kind, opened_at, wait.state, _hours(at), report_id)
+        case Answered(at, _):
+            return Told(wait.kind, opened_at, wait.state, _hours(at))
+        case None:
+            return Told(wait.kind, opened_at, wait.state)
+
+
+def _hours(at: datetime) -> float:
+    return (at - ORIGIN) / timedelta(hours=1)
