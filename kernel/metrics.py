@@ -1,119 +1,180 @@
 """Every metric of the kernel, with its type and meaning. Dashboards and alerts ask for nothing else.
 
-All labels are bounded: services, methods, codes, reasons and fact types are declared in proto files; consumers, lanes,
-projections and roles in code. No person, stream or request is ever a label.
+All labels are bounded: services, methods, codes and reasons are declared in proto files; commands, consumers, reactions,
+timers, projections, lanes and roles in code. No person, stream or request is ever a label.
 """
+
+from collections.abc import Sequence
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
 CALL_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 ENFORCED_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60, 300)
 BATCH_APPENDS = (1, 2, 4, 8, 16, 32, 64, 128)
+CALL = ("service", "method")
+ANSWER = (*CALL, "code", "reason")
 
 
 class Metrics:
-    """Takes the registry of one service; several services in one process have one each."""
+    """What the parts of the kernel report. Takes the registry of one service; services in one process have one each."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
-        self._api(registry)
-        self._store(registry)
-        self._relay_and_consumers(registry)
-        self.ready = Gauge("holdspace_ready", "1 while the api takes calls, else 0.", registry=registry)
-        self.role_restarts = Counter(
-            "holdspace_role_restarts",
-            "Times a role ended with an error and was started again.",
-            ["role"],
-            registry=registry,
+        self._declare_api(partial(Counter, registry=registry), partial(Histogram, registry=registry))
+        self._declare_store(registry)
+        self._declare_relay(registry)
+        self._declare_consumers(partial(Counter, registry=registry), partial(Gauge, registry=registry))
+        self._ready = Gauge("holdspace_ready", "1 while the api takes calls, else 0.", registry=registry)
+        self._role_restarts = Counter(
+            "holdspace_role_restarts", "Times a role failed and was started again.", ["role"], registry=registry
         )
 
-    def _api(self, registry: CollectorRegistry) -> None:
-        self.grpc_calls = Counter(
+    def _declare_api(self, counter: "partial[Counter]", histogram: "partial[Histogram]") -> None:
+        self._calls = counter(
             "holdspace_grpc_calls",
             "Calls answered, by gRPC status code and declared reason (empty when OK or cancelled).",
-            ["service", "method", "code", "reason"],
-            registry=registry,
+            ANSWER,
         )
-        self.grpc_call_seconds = Histogram(
+        self._call_seconds = histogram(
             "holdspace_grpc_call_seconds",
             "Time from a call's arrival to its answer; of a stream, its whole life.",
-            ["service", "method"],
+            CALL,
             buckets=CALL_SECONDS,
-            registry=registry,
         )
-        self.grpc_stream_refusals = Counter(
-            "holdspace_grpc_stream_refusals",
-            "Commands refused inside a stream that went on, by declared reason.",
-            ["service", "method", "code", "reason"],
-            registry=registry,
+        self._stream_refusals = counter(
+            "holdspace_grpc_stream_refusals", "Commands refused inside a stream that went on.", ANSWER
         )
-        self.report_to_enforced_seconds = Histogram(
+        self._decided_again = counter(
+            "holdspace_conflicts_retried", "Commands decided again because what they rested on moved.", ["command"]
+        )
+        self._repeated = counter(
+            "holdspace_requests_repeated", "Commands answered with the first answer to their request.", ["command"]
+        )
+        self._enforced_seconds = histogram(
             "holdspace_report_to_enforced_seconds",
-            "Time from the decision to suspend, ban or reinstate to its commit in this service's own store.",
+            "Time from a decision about a client's standing to its commit in this service's own store.",
             buckets=ENFORCED_SECONDS,
-            registry=registry,
         )
 
-    def _store(self, registry: CollectorRegistry) -> None:
-        self.appends = Counter(
-            "holdspace_appends", "Appends by outcome, in lower case, failures included.", ["outcome"], registry=registry
-        )
-        self.append_batch_size = Histogram(
+    def _declare_store(self, registry: CollectorRegistry) -> None:
+        self._appends = Counter("holdspace_appends", "Appends by outcome.", ["outcome"], registry=registry)
+        self._batch_size = Histogram(
             "holdspace_append_batch_size", "Appends in one commit.", buckets=BATCH_APPENDS, registry=registry
         )
-        self.append_queue_length = Gauge(
-            "holdspace_append_queue_length", "Appends waiting to be sent.", registry=registry
-        )
-        self.conflicts_retried = Counter(
-            "holdspace_conflicts_retried",
-            "Commands decided again because what they rested on moved.",
+        self._queue = Gauge("holdspace_append_queue_length", "Appends waiting to be sent.", registry=registry)
+        self._timers_fired = Counter("holdspace_timers_fired", "Timers that fired.", ["timer"], registry=registry)
+        self._effects_rejected = Counter(
+            "holdspace_effects_rejected",
+            "Commands of our own reactions that a rule said no to.",
+            ["reaction", "reason"],
             registry=registry,
         )
-        self.requests_repeated = Counter(
-            "holdspace_requests_repeated",
-            "Commands answered with the first answer to the same request.",
-            registry=registry,
-        )
-        self.projection_lag_positions = Gauge(
+        self._projection_lag = Gauge(
             "holdspace_projection_lag_positions",
-            "Positions between the store's head and what a projection has written.",
+            "Positions between the store's head and what the projection has written.",
             ["projection"],
             registry=registry,
         )
-        self.timers_fired = Counter("holdspace_timers_fired", "Timers whose effect was appended.", registry=registry)
 
-    def _relay_and_consumers(self, registry: CollectorRegistry) -> None:
-        self.outbox_age_seconds = Gauge(
+    def _declare_relay(self, registry: CollectorRegistry) -> None:
+        self._relayed = Counter(
+            "holdspace_relay_facts", "Published facts that Kafka has acknowledged.", registry=registry
+        )
+        self._outbox_age = Gauge(
             "holdspace_outbox_age_seconds",
-            "Age of the oldest fact the relay has not sent; 0 when none.",
+            "Age of the oldest fact not known to be in Kafka; 0 when there is none.",
             registry=registry,
         )
-        self.outbox_lag_positions = Gauge(
-            "holdspace_outbox_lag_positions",
-            "Positions between the store's head and what the relay sent.",
-            registry=registry,
+        self._relay_active = Gauge(
+            "holdspace_relay_active", "1 in the process that holds the lease.", registry=registry
         )
-        self.consumer_lag_seconds = Gauge(
-            "holdspace_consumer_lag_seconds",
-            "Time since everything that the source then held had been taken in, by watermark.",
-            ["consumer", "topic"],
-            registry=registry,
-        )
-        self.consumer_facts = Counter(
-            "holdspace_consumer_facts", "Facts taken in, by full type name.", ["consumer", "type"], registry=registry
-        )
-        self.parked_records = Gauge(
-            "holdspace_parked_records",
-            "Records put aside until an operator redrives them.",
-            ["consumer"],
-            registry=registry,
-        )
-        self.lane_age_seconds = Gauge(
+
+    def _declare_consumers(self, counter: "partial[Counter]", gauge: "partial[Gauge]") -> None:
+        by: Sequence[str] = ("consumer",)
+        self._handled = counter("holdspace_consumer_facts", "Facts a reaction has taken, rejections included.", by)
+        self._rejected = counter("holdspace_consumer_rejected", "Facts of others that a rule said no to.", by)
+        self._retried = counter("holdspace_consumer_retries", "Batches tried again: something did not answer.", by)
+        self._parked = counter("holdspace_parked_records", "Records put aside until an operator redrives them.", by)
+        self._parked_keys = gauge("holdspace_parked_keys", "Keys whose records are put aside now.", by)
+        self._lag_records = gauge("holdspace_consumer_lag_records", "Records behind the ends of its partitions.", by)
+        self._lag_seconds = gauge("holdspace_consumer_lag_seconds", "Age of the oldest watermark reached.", by)
+        self._lane_age = gauge(
             "holdspace_lane_age_seconds",
             "Age of the oldest watermark among a lane's partitions: past gate_stale_seconds its gate fails closed.",
             ["lane"],
-            registry=registry,
         )
+
+    def called(self, service: str, method: str, code: str, reason: str, seconds: float) -> None:
+        self._calls.labels(service, method, code, reason).inc()
+        self._call_seconds.labels(service, method).observe(seconds)
+
+    def refused_in_stream(self, service: str, method: str, code: str, reason: str) -> None:
+        self._stream_refusals.labels(service, method, code, reason).inc()
+
+    def decided_again(self, command: str) -> None:
+        self._decided_again.labels(command).inc()
+
+    def repeated(self, command: str) -> None:
+        self._repeated.labels(command).inc()
+
+    def enforced(self, seconds: float) -> None:
+        self._enforced_seconds.observe(seconds)
+
+    def appended(self, outcome: str) -> None:
+        self._appends.labels(outcome).inc()
+
+    def batch(self, appends: int, waiting: int) -> None:
+        self._batch_size.observe(appends)
+        self._queue.set(waiting)
+
+    def timer_fired(self, name: str) -> None:
+        self._timers_fired.labels(name).inc()
+
+    def effect_rejected(self, reaction: str, reason: str) -> None:
+        self._effects_rejected.labels(reaction, reason).inc()
+
+    def projection_lag(self, projection: str, positions: int) -> None:
+        self._projection_lag.labels(projection).set(positions)
+
+    def relayed(self, facts: int) -> None:
+        self._relayed.inc(facts)
+
+    def outbox_age_seconds(self, seconds: float) -> None:
+        self._outbox_age.set(seconds)
+
+    def relay_active(self, active: bool) -> None:
+        self._relay_active.set(active)
+
+    def handled(self, consumer: str, facts: int) -> None:
+        self._handled.labels(consumer).inc(facts)
+
+    def rejected(self, consumer: str, facts: int) -> None:
+        self._rejected.labels(consumer).inc(facts)
+
+    def retried(self, consumer: str) -> None:
+        self._retried.labels(consumer).inc()
+
+    def parked(self, consumer: str, records: int) -> None:
+        self._parked.labels(consumer).inc(records)
+
+    def parked_keys(self, consumer: str, keys: int) -> None:
+        self._parked_keys.labels(consumer).set(keys)
+
+    def lag_records(self, consumer: str, records: int) -> None:
+        self._lag_records.labels(consumer).set(records)
+
+    def lag_seconds(self, consumer: str, seconds: float) -> None:
+        self._lag_seconds.labels(consumer).set(seconds)
+
+    def lane_age_seconds(self, lane: str, seconds: float) -> None:
+        self._lane_age.labels(lane).set(seconds)
+
+    def ready(self, ready: bool) -> None:
+        self._ready.set(ready)
+
+    def role_restarted(self, role: str) -> None:
+        self._role_restarts.labels(role).inc()
 
 
 class MetricsEndpoint:

@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry
 from structlog.contextvars import bind_contextvars
 
 from kernel import logs
+from kernel.backoff import backoff_seconds
 from kernel.errors import StoreUnavailable, WrongSetting
 from kernel.metrics import Metrics, MetricsEndpoint
 from kernel.settings import ServiceSettings, load
@@ -28,8 +29,6 @@ MIGRATE = "migrate"
 AWAY = (StoreUnavailable, KafkaConnectionError, OSError, TimeoutError)
 """What a role raises when something it needs cannot be reached: a line in the log, not a stack of frames."""
 
-BACKOFF_SECONDS_MIN = 0.2
-BACKOFF_SECONDS_MAX = 10.0
 SETTLED_SECONDS = 60.0  # A role that ran this long begins again with the shortest pause.
 EXIT_FAILED = 1
 EXIT_WRONG_SETTING = 2
@@ -40,8 +39,10 @@ S = TypeVar("S", bound=ServiceSettings)
 
 
 class Role(Protocol):
-    """One thing a process does. `run` returns when its work is done or `stop` was called; it may be called again after it
-    raised, and starts from what is committed. `stop` may be called at any time, before `run` too.
+    """One thing a process does, under a name for logs and metrics; the one named `api` is stopped first.
+
+    `run` returns when its work is done or `stop` was called. After it raised it is called again, and starts from what is
+    committed. `stop` may be called at any time, before `run` too.
     """
 
     name: str
@@ -56,8 +57,10 @@ Wire = Callable[[S, Metrics, Collection[str]], Awaitable[Sequence[Role]]]
 
 
 def main(service: str, settings_class: type[S], wire: Wire[S], arguments: Sequence[str] | None = None) -> None:
-    """Runs the roles named by the arguments; without any, all but migrate. Exits 0 after a stop or when all roles are done,
-    1 when wiring or a migration fails, 2 for wrong settings, 70 when a stop hangs.
+    """Runs the roles named by the arguments; without any, all but migrate.
+
+    Ends when it is told to stop or all roles are done. Exits 1 when wiring or a migration fails, 2 for wrong settings or
+    arguments, 70 when a stop hangs.
     """
     roles = _roles(service, arguments)
     try:
@@ -105,7 +108,7 @@ async def _run(service: str, settings: S, wire: Wire[S], names: Collection[str])
 
 
 class Stop:
-    """The request to stop, and the end of patience with it: a thread ends the process, since a hung event loop cannot."""
+    """The request to stop, and the end of patience: a thread ends the process, since a hung event loop cannot."""
 
     def __init__(self, settings: ServiceSettings) -> None:
         self.seconds = settings.stop_seconds
@@ -149,26 +152,27 @@ class Supervisor:
         self._restart = restart
 
     async def run(self, roles: Sequence[Role]) -> None:
-        """Returns when all roles are done or have been stopped. Raises what `keep` raises, once the others have stopped."""
-        ended = asyncio.gather(*(self.keep(role.name, role.run) for role in roles), return_exceptions=True)
+        """Returns when all roles are done or stopped. Raises what `keep` raises, once the others have stopped."""
+        kept = [asyncio.create_task(self.keep(role.name, role.run)) for role in roles]
         asked = asyncio.create_task(self._stop.asked.wait())
-        await asyncio.wait([ended, asked], return_when=asyncio.FIRST_COMPLETED)
-        asked.cancel()
-        if not ended.done():
+        ended = asyncio.gather(*kept, return_exceptions=True)
+        ended.add_done_callback(lambda _: asked.cancel())
+        with suppress(asyncio.CancelledError):
+            await asked
             await self._stop_in_order(roles)
-        for outcome in await ended:
-            if isinstance(outcome, BaseException):
-                raise outcome
+        for task in kept:
+            await task
 
     async def keep(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
-        """Runs it until it returns or the process stops. Raises WrongSetting, and any fault when not to restart: then all stop."""
+        """Runs it until it returns or the process stops. What it raises for good also asks the others to stop."""
         bind_contextvars(role=name)
         loop = asyncio.get_running_loop()
-        pause, told = BACKOFF_SECONDS_MIN, ""
+        attempt, told = 0, ""
         while not self._stop.asked.is_set():
             began = loop.time()
             try:
-                return await run()
+                await run()
+                break
             except AWAY as error:
                 cause = f"{type(error).__name__}: {error}".split("\n", 1)[0]
                 if cause != told:  # One line for an outage, however long.
@@ -179,11 +183,11 @@ class Supervisor:
                     self._stop.asked.set()
                     raise
                 log.exception("failed; starting again")
-            self._metrics.role_restarts.labels(name).inc()
+            self._metrics.role_restarted(name)
             if loop.time() - began > SETTLED_SECONDS:
-                pause, told = BACKOFF_SECONDS_MIN, ""
-            await self._pause(pause * random.uniform(0.5, 1))
-            pause = min(2 * pause, BACKOFF_SECONDS_MAX)
+                attempt, told = 0, ""
+            await self._pause(backoff_seconds(attempt, random.random))
+            attempt += 1
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):

@@ -11,7 +11,7 @@ from kernel.errors import WrongSetting
 from kernel.ids import is_id
 
 LOCAL_ISSUER = "https://local.holdspace.test"
-"""Issuer of the tokens that the local stack makes for itself. Anyone can have one, so only a local service takes them."""
+"""Issues the tokens of the local stack. Whoever runs one can have any, so only a local service takes them."""
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -50,7 +50,7 @@ class ServiceSettings(BaseSettings):
     connection_streams_max: Limit = 1_000
     append_batch_max: Limit = 128
     appender_queue_max: Limit = 4_096
-    attempts_max: Limit = 5  # at one command, when what it rested on moved
+    attempts_max: Limit = 8  # at one command, when what it rested on moved
 
     @property
     def is_local(self) -> bool:
@@ -91,7 +91,7 @@ Settings = TypeVar("Settings", bound=ServiceSettings)
 def load(settings: type[Settings]) -> Settings:
     """Returns the settings read from the environment. Variables it does not know are left alone.
 
-    Raises WrongSetting with one line for each setting that is missing or wrong; none repeats a value, which may be secret.
+    Raises WrongSetting with a line for each setting that is missing or wrong. None repeats a value: it may be a secret.
     """
     prefix = settings.model_config["env_prefix"]
     try:

@@ -9,16 +9,13 @@ import asyncpg
 
 from kernel.consumers import checkpoints
 from kernel.consumers.checkpoints import Marks
+from kernel.consumers.passing import FenceLost
 from kernel.consumers.records import Partition
 from kernel.store.connections import LOST, TRANSIENT, connect
 
 PING_SECONDS = 1.0
 # Less than the 4 s after which the server ends a transaction that asks nothing (kernel.store.connections).
 SILENT_SECONDS_MAX = 3.0
-
-
-class FenceLost(Exception):  # noqa: N818 - names the finding
-    """This process has not heard from its transaction for so long that another one may be at work."""
 
 
 class Held:
@@ -85,14 +82,8 @@ class Fence:
             next_offsets, marks = await checkpoints.lock(connection, self._consumer, partitions)
             yield Held(connection, next_offsets, marks)
 
-    def is_passing(self, error: Exception) -> bool:
-        """Whether an error is the connection's and not the work's: the same may succeed on a new one."""
-        return isinstance(error, (*LOST, *TRANSIENT, FenceLost)) or (
-            isinstance(error, asyncpg.InterfaceError) and self._connection is not None and self._connection.is_closed()
-        )
-
     def renew(self) -> None:
-        """Throws the connection away; the next use opens another."""
+        """Throws the connection away, for it may be dead without knowing; the next use opens another."""
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None

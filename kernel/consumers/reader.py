@@ -25,11 +25,12 @@ class LogReader:
         self._bootstrap = bootstrap
 
     @asynccontextmanager
-    async def consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
-        """A consumer of no group: nobody sees it, nothing is committed."""
+    async def consumer(self, *topics: str) -> AsyncIterator[AIOKafkaConsumer]:
+        """A consumer of no group: nobody sees it, nothing is committed. With topics it has all their partitions."""
         consumer = AIOKafkaConsumer(
+            *topics,
             bootstrap_servers=self._bootstrap,
-            auto_offset_reset="none",
+            auto_offset_reset="latest" if topics else "none",
             enable_auto_commit=False,
             request_timeout_ms=REQUEST_TIMEOUT_MS,
             max_poll_records=PAGE_RECORDS_MAX,
@@ -42,12 +43,10 @@ class LogReader:
 
     async def partitions(self, topics: Iterable[str]) -> list[Partition]:
         """Raises KafkaError, also for a topic that does not exist."""
-        async with self.consumer() as consumer:
-            found = []
-            for topic in sorted(topics):
-                await consumer._client._wait_on_metadata(topic)
-                found += [Partition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
-            return found
+        names = sorted(topics)
+        async with self.consumer(*names) as consumer:
+            counts = {topic: len(consumer.partitions_for_topic(topic) or ()) for topic in names}
+        return [Partition(topic, number) for topic, count in counts.items() for number in range(count)]
 
     async def ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         """Returns the offset that the next record of each partition will have."""

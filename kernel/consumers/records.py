@@ -15,6 +15,11 @@ class Partition(NamedTuple):
     number: int
 
 
+class Place(NamedTuple):
+    partition: Partition
+    offset: int
+
+
 class Lane(NamedTuple):
     """What is kept in order: the records of one key of one topic."""
 
@@ -30,6 +35,10 @@ class Record:
     key: bytes  # empty when the record has none
     value: bytes | None
     headers: Sequence[tuple[str, bytes]]
+
+    @property
+    def place(self) -> Place:
+        return Place(Partition(self.topic, self.partition), self.offset)
 
     @property
     def lane(self) -> Lane:

@@ -47,7 +47,7 @@ def current_call() -> CallContext:
 
 
 def traceparent_of(metadata: Mapping[str, str | bytes], ids: Ids) -> str:
-    """Returns a span of its own in the caller's trace (W3C Trace Context), or in a new trace when none came or it is malformed."""
+    """Returns a new span in the caller's trace (W3C Trace Context), or in a new trace when none well formed came."""
     came = TRACEPARENT.fullmatch(str(metadata.get("traceparent", "")))
     trace_id, flags = (came[1], came[2]) if came else (ids.new(), "01")
     return f"00-{trace_id}-{ids.new()[:16]}-{flags}"

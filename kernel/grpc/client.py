@@ -54,13 +54,13 @@ class _Channel(grpc.aio.Channel):
 
 
 def channel(target: str, token: str, *, deadline_seconds: float = DEADLINE_SECONDS) -> grpc.aio.Channel:
-    """Takes host:port and a JWT. A call can still be given a `timeout` or `metadata` of its own; the latter replaces the token."""
+    """Takes host:port and a JWT. A call can be given a `timeout` or `metadata` of its own; the latter replaces the token."""
     plain = grpc.aio.insecure_channel(target, options=(("grpc.enable_retries", 0),))
     return _Channel(plain, metadata=(("authorization", f"Bearer {token}"),), timeout=deadline_seconds)
 
 
 def reason_of(error: grpc.aio.AioRpcError) -> tuple[str, str]:
-    """Returns the reason and the request field at fault; both empty when the answer did not come from a service of ours."""
+    """Returns the reason and the request field at fault; both empty when no service of ours answered."""
     for key, value in error.trailing_metadata() or ():
         if key == STATUS_DETAILS and isinstance(value, bytes):
             for detail in Status.FromString(value).details:

@@ -80,8 +80,9 @@ class Reasons:
                 yield f"{enum.full_name}: {value.name} has another status elsewhere"
 
     def answer(self, error: Exception, service: str, trace_id: str) -> Answer:
-        """Returns the answer to what a handler raised; what nobody foresaw, an undeclared reason included, is logged here
-        and answered INTERNAL without a word about it.
+        """Returns the answer to what a handler raised.
+
+        What nobody foresaw, an undeclared reason included, is logged here and answered INTERNAL without a word about it.
         """
         rejected = _as_rejection(error)
         if rejected is None or rejected.reason not in self._codes:

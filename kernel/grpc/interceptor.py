@@ -88,7 +88,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
 
     @asynccontextmanager
     async def _answering(self, method: Method, context: Context) -> AsyncIterator[CallContext]:
-        """Admits the call; answers and counts what is raised on the way. Handlers raise, and never abort the context."""
+        """Admits the call; answers and counts what is raised. Handlers raise, and never abort the context."""
         began = perf_counter()
         code, reason = grpc.StatusCode.CANCELLED, ""
         metadata = dict(context.invocation_metadata())
@@ -103,8 +103,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
             details = ((STATUS_DETAILS, answer.status().SerializeToString()),)
             await context.abort(answer.code, answer.message, details)
         finally:
-            self._metrics.grpc_calls.labels(method.service, method.name, code.name, reason).inc()
-            self._metrics.grpc_call_seconds.labels(method.service, method.name).observe(perf_counter() - began)
+            self._metrics.called(method.service, method.name, code.name, reason, perf_counter() - began)
 
     async def _admit(
         self, method: Method, metadata: Mapping[str, str], traceparent: str, remaining: float | None
@@ -122,7 +121,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
 
     def _answer_within(self, method: Method, trace_id: str, error: Exception) -> Answer:
         answer = self._reasons.answer(error, method.service, trace_id)
-        self._metrics.grpc_stream_refusals.labels(method.service, method.name, answer.code.name, answer.reason).inc()
+        self._metrics.refused_in_stream(method.service, method.name, answer.code.name, answer.reason)
         return answer
 
     def _take_one(self, method: Method, handler: Handler, came: bytes, call: CallContext) -> Message:

@@ -14,9 +14,6 @@ from jwt import PyJWK, PyJWTError
 from kernel.clock import Clock
 
 ALGORITHMS = ("EdDSA", "ES256", "RS256")
-LOCAL_KEY_PREFIX = "local-"
-"""Begins the id of every key that the local stack makes. Such keys lie around; only a local service trusts them."""
-
 FETCH_SECONDS_MAX = 3
 BETWEEN_FETCHES = timedelta(seconds=30)
 FRESH_FOR = timedelta(
@@ -27,14 +24,14 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
 class Keys:
-    """Keys by key id. An unknown id or an old set is a cause to fetch, at most every 30 s; a fetch that fails leaves the
-    last good set in place.
+    """Keys by key id. An unknown id or an old set is a cause to fetch, at most every 30 s.
+
+    A fetch that fails leaves the last good set in place.
     """
 
-    def __init__(self, source: str, clock: Clock, *, trust_local: bool) -> None:
+    def __init__(self, source: str, clock: Clock) -> None:
         self._source = source
         self._clock = clock
-        self._trust_local = trust_local
         self._keys: Mapping[str, PyJWK] = {}
         self._tried_at: datetime | None = None
         self._fetched_at: datetime | None = None
@@ -72,7 +69,7 @@ class Keys:
     async def _fetch(self) -> None:
         self._tried_at = self._clock.now()
         text = await _download(self._source) if self._source.startswith(("http://", "https://")) else await self._read()
-        self._keys = _parse(text, trust_local=self._trust_local)
+        self._keys = _parse(text)
         self._fetched_at = self._clock.now()
 
     async def _read(self) -> str:
@@ -86,14 +83,12 @@ async def _download(url: str) -> str:
         return await answer.text()
 
 
-def _parse(text: str, *, trust_local: bool) -> Mapping[str, PyJWK]:
+def _parse(text: str) -> Mapping[str, PyJWK]:
     """Raises ValueError when there is no key in it that can be used: never a reason to drop those we have."""
     document = json.loads(text)
     listed = document.get("keys") if isinstance(document, dict) else None
     keys = [_key(entry) for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
     usable = {key.key_id: key for key in keys if key is not None and key.key_id is not None}
-    if not trust_local:
-        usable = {key_id: key for key_id, key in usable.items() if not key_id.startswith(LOCAL_KEY_PREFIX)}
     if not usable:
         raise ValueError("no usable key in it")
     return usable

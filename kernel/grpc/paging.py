@@ -31,7 +31,7 @@ class Page:
 def page(request: Message, *, size_default: int = 50, size_max: int = 500) -> Page:
     """Takes a request with page_size and page_token; no size means the default, and more than the most means the most.
 
-    Raises Rejected FIELD_MALFORMED for a negative size, PAGE_TOKEN_STALE for a token of another list or of other filters.
+    Raises Rejected FIELD_MALFORMED for a negative size, PAGE_TOKEN_STALE for a token of another list or other filters.
     """
     asked: Any = request
     if asked.page_size < 0:

@@ -44,7 +44,7 @@ class _Registry:
 
 
 class Server:
-    """Serves when the issuer's keys and the service's own store have been reached once; from then on neither turns it off.
+    """Serves once the issuer's keys and the service's own store have been reached; from then on neither turns it off.
 
     Plain text: whatever carries the calls between pods encrypts them.
     """
@@ -72,7 +72,7 @@ class Server:
         for add, servicer in services:
             add(servicer, self._registry)
         self._descriptors = [_descriptor(name) for name in self._registry.names]
-        keys = Keys(settings.jwks, clock, trust_local=settings.is_local)
+        keys = Keys(settings.jwks, clock)
         self._authenticator = Authenticator(keys, clock, issuer=settings.issuer, audience=settings.audience)
         self._draining = Draining()
         self._interceptor = Interceptor(
@@ -112,14 +112,14 @@ class Server:
         self._server = server
         for name in self._registry.names:
             await self._health.set(name, HealthCheckResponse.SERVING)
-        self._metrics.ready.set(1)
+        self._metrics.ready(True)
         log.info("serving", host=self._settings.grpc_host, port=port)
         return port
 
     async def stop(self) -> None:
-        """Takes no new calls, ends streams of requests at their next message, gives what is under way `drain_seconds`."""
+        """Takes no new calls, ends streams at their next request, gives what is under way `drain_seconds`."""
         self._draining.begin()
-        self._metrics.ready.set(0)
+        self._metrics.ready(False)
         if self._server is None:
             return
         await self._health.enter_graceful_shutdown()

@@ -1,0 +1,107 @@
+"""The roles that follow our own store: reactions with timers, and the projection."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+import asyncpg
+
+from kernel.facts import FactTypes
+from kernel.lease import lease
+from kernel.read_model import PAGE_FACTS_MAX, ReadModel, project
+from kernel.rebuild import ensure, reader
+from kernel.store.connections import LOST
+from kernel.store.interface import EventStore
+
+POLL_SECONDS = 0.05
+
+
+class Steps(Protocol):
+    async def step(self) -> bool:
+        """Does a bounded piece of work. Returns whether there was any."""
+        ...
+
+
+class Following:
+    """Reactions to our own facts and timers, in one process of the service at a time."""
+
+    name = "reactions"
+
+    def __init__(self, database_url: str, service: str, store: EventStore, steps: Sequence[Steps]) -> None:
+        self._database_url = database_url
+        self._service = service
+        self._store = store
+        self._steps = steps
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Raises LeaseLost or StoreUnavailable when the store is gone; started again, it goes on where it was."""
+        async with lease(self._database_url, self._service, self.name) as held:
+            while not self._stopping.is_set():
+                await held.renew()
+                worked = [await steps.step() for steps in self._steps]
+                if not any(worked):
+                    await self._store.wait_for_append(POLL_SECONDS)
+
+    async def stop(self) -> None:
+        self._stopping.set()
+
+
+class ProjectionMetrics(Protocol):
+    def projected(self, facts: int, lag_positions: int) -> None:
+        """Facts taken into the read model, and how many positions the store's head was above it before."""
+
+
+class Projecting:
+    """Keeps the read model up with the store. Any number may run: the checkpoint's row lets one work at a time."""
+
+    name = "projections"
+
+    def __init__(
+        self, database_url: str, service: str, model: ReadModel, fact_types: FactTypes, metrics: ProjectionMetrics
+    ) -> None:
+        self._database_url = database_url
+        self._service = service
+        self._model = model
+        self._fact_types = fact_types
+        self._metrics = metrics
+        self._stopping = asyncio.Event()
+        self._appended = asyncio.Event()
+
+    async def run(self) -> None:
+        """Raises one of LOST when the database is gone, UnknownFactType or UnlistedFact for a fact it must not pass."""
+        await ensure(self._database_url, self._service, self._model, self._fact_types)
+        connection = await reader(self._database_url, self._service, f"{self._service}_read")
+        try:
+            await connection.add_listener(f"{self._service}_facts", lambda *_: self._appended.set())
+            while not self._stopping.is_set():
+                if not await self._project(connection):
+                    await self._wait()
+        finally:
+            try:
+                await connection.close(timeout=2)
+            except (*LOST, asyncpg.InterfaceError):
+                connection.terminate()
+
+    async def stop(self) -> None:
+        self._stopping.set()
+        self._appended.set()
+
+    async def _project(self, connection: asyncpg.Connection) -> int:
+        facts = await project(connection, self._model, self._fact_types)
+        lag = 0
+        if facts == PAGE_FACTS_MAX:
+            lag = await connection.fetchval(
+                "select coalesce((select max(position) from facts), 0) - position from read_model_checkpoint"
+            )
+        if facts:
+            self._metrics.projected(facts, lag)
+        return facts
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(POLL_SECONDS):
+                await self._appended.wait()
+        except TimeoutError:
+            pass
+        self._appended.clear()

@@ -1,0 +1,192 @@
+"""The batch handler: takes records until they are durable, never skips one, never takes one twice in effect.
+
+Faust acknowledges a batch on every way out of the loop that took it, an exception or a cancel included. So `handle` does
+not come back before the batch is committed here, in Postgres: what cannot be reached is tried again in place, what is
+missing is read, what cannot be taken in is parked. Its own faults are the caller's to end the process for.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from datetime import datetime
+
+import structlog
+from aiokafka.errors import KafkaError
+
+from kernel.backoff import backoff_seconds
+from kernel.consumers import checkpoints, parking
+from kernel.consumers.checkpoints import Marks
+from kernel.consumers.fence import Fence, Held
+from kernel.consumers.lanes import BEHIND, BatchTimeSpent, Lanes
+from kernel.consumers.limits import Ceiling, ConsumerLimits, ConsumerMetrics
+from kernel.consumers.listing import Listing, Task
+from kernel.consumers.passing import is_passing
+from kernel.consumers.reader import LogReader
+from kernel.consumers.records import Lane, Partition, Place, Record
+from kernel.consumers.redrive import redrive_page
+from kernel.errors import Poison
+from kernel.relay import headers as relay_headers
+
+log = structlog.get_logger()
+
+
+class Gap(Exception):  # noqa: N818 - names the finding
+    """Records between the checkpoint and what came are missing."""
+
+    def __init__(self, partition: Partition, low: int, high: int) -> None:
+        super().__init__(f"{partition.topic}, partition {partition.number}, offsets {low} to {high}")
+        self.partition = partition
+        self.low = low
+        self.high = high
+
+
+class BatchHandler:
+    """One per consumer and process. Public methods take turns.
+
+    Raises UnknownFactType, TooMuchParked, LogChanged, or any fault of the program: each must end the process at once.
+    """
+
+    def __init__(
+        self,
+        consumer: str,
+        listing: Listing,
+        since: Mapping[str, datetime],
+        fence: Fence,
+        reader: LogReader,
+        metrics: ConsumerMetrics,
+        limits: ConsumerLimits,
+        jitter: Callable[[], float],
+    ) -> None:
+        self._consumer = consumer
+        self._listing = listing
+        self._since = since
+        self._fence = fence
+        self._reader = reader
+        self._metrics = metrics
+        self._limits = limits
+        self._jitter = jitter
+        self._ceiling = Ceiling(limits)
+        self._turn = asyncio.Lock()
+
+    async def handle(self, records: Sequence[Record]) -> None:
+        """Takes records as they come, of any partitions; returns when all of them are durable."""
+        async with self._turn:
+            await self._settle(records)
+
+    async def read_up_to(self, partition: Partition, high: int) -> None:
+        """Reads what lies between the checkpoint and an offset, and takes it. Raises KafkaError or one of LOST."""
+        async with self._turn:
+            next_offsets = await checkpoints.read(await self._fence.connection(), self._consumer)
+            await self._read(partition, next_offsets[partition], high)
+
+    async def next_offsets(self) -> dict[Partition, int]:
+        """Returns the checkpoint of every partition. Raises one of LOST."""
+        async with self._turn:
+            return await checkpoints.read(await self._fence.connection(), self._consumer)
+
+    async def redrive(self, assigned: Collection[Partition]) -> None:
+        """Takes parked records of these partitions again, where an operator asked for it. Raises an error that passes."""
+        async with self._turn:
+            wanted = await parking.redrives(await self._fence.connection(), self._consumer)
+            for partition, lane in wanted:
+                more = partition in assigned
+                while more:
+                    async with self._fence.hold([partition]) as held:
+                        more = await redrive_page(held, self._consumer, lane, self._open, self._limits)
+
+    async def _settle(self, records: Sequence[Record]) -> None:
+        done: dict[Place, bool] = {}  # Effects of earlier attempts; they are not asked for again.
+        attempt = 0
+        while True:
+            try:
+                return await self._once(records, done)
+            except BatchTimeSpent:
+                continue
+            except Gap as gap:
+                await self._fill(gap)
+            except Exception as error:
+                if not is_passing(error):
+                    raise
+                self._fence.renew()
+                self._metrics.retried(self._consumer)
+                if attempt == 0:
+                    log.warning("consumer waits", consumer=self._consumer, reason=repr(error))
+                await asyncio.sleep(backoff_seconds(attempt, self._jitter))
+                attempt += 1
+
+    async def _fill(self, gap: Gap) -> None:
+        log.info("consumer reads a gap", consumer=self._consumer, gap=str(gap))
+        try:
+            await self._read(gap.partition, gap.low, gap.high)
+        except KafkaError as error:
+            log.warning("consumer cannot read a gap yet", consumer=self._consumer, reason=repr(error))
+            await asyncio.sleep(backoff_seconds(3, self._jitter))
+
+    async def _read(self, partition: Partition, low: int, high: int) -> None:
+        async with aclosing(self._reader.pages(partition, low, high)) as pages:
+            async for page in pages:
+                await self._settle(page)
+
+    async def _once(self, records: Sequence[Record], done: dict[Place, bool]) -> None:
+        by_partition = _by_partition(records)
+        async with self._fence.hold(by_partition) as held:
+            fresh = [
+                record
+                for partition, each in by_partition.items()
+                for record in _not_yet_taken(partition, each, held.next_offsets[partition])
+            ]
+            if not fresh:
+                return
+            marks: Marks = {}
+            lanes = self._tasks(fresh, held, marks)
+            closed = await parking.parked_among(held.connection, self._consumer, lanes)
+            work = Lanes(held, done, self._limits)
+            await work.run({lane: tasks for lane, tasks in lanes.items() if lane not in closed})
+            behind = work.behind + [(task.record, BEHIND) for lane in closed for task in lanes[lane]]
+            parked_keys = await parking.park(held.connection, self._consumer, [*work.failed, *behind])
+            self._ceiling.count(len(fresh) - len(work.failed), len(work.failed), parked_keys)
+            next_offsets = {record.place.partition: record.offset + 1 for record in fresh}
+            await checkpoints.advance(held.connection, self._consumer, next_offsets, marks)
+        self._metrics.handled(self._consumer, len(done))
+        self._metrics.rejected(self._consumer, sum(done.values()))
+        self._metrics.parked(self._consumer, len(work.failed) + len(behind))
+        self._metrics.parked_keys(self._consumer, parked_keys)
+        for record, reason in work.failed:
+            place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+            log.error("record parked", consumer=self._consumer, reason=reason, **place)
+
+    def _tasks(self, fresh: Sequence[Record], held: Held, marks: Marks) -> dict[Lane, list[Task]]:
+        """Returns what is to be done, by lane and in order; notes the positions taken. Raises UnknownFactType."""
+        lanes: dict[Lane, list[Task]] = {}
+        for record in fresh:
+            task: Task | None
+            try:
+                headers = relay_headers.decode(record.headers)
+            except Poison as poison:
+                task = Task(record, poison=str(poison))
+            else:
+                mark = record.place.partition, headers.source
+                if headers.position <= max(marks.get(mark, 0), held.marks.get(mark, 0)):
+                    continue  # Sent twice by the relay.
+                marks[mark] = headers.position
+                task = self._listing.task(record, headers, self._since)
+            if task is not None:
+                lanes.setdefault(record.lane, []).append(task)
+        return lanes
+
+
+def _by_partition(records: Iterable[Record]) -> dict[Partition, list[Record]]:
+    """Returns each record once, in order: after a rebalance a batch can hold the same offsets twice."""
+    found: dict[Partition, dict[int, Record]] = {}
+    for record in records:
+        found.setdefault(record.place.partition, {})[record.offset] = record
+    return {partition: [each[offset] for offset in sorted(each)] for partition, each in found.items()}
+
+
+def _not_yet_taken(partition: Partition, records: Sequence[Record], next_offset: int) -> list[Record]:
+    """Raises Gap when records are missing before or between these."""
+    fresh = [record for record in records if record.offset >= next_offset]
+    for expected, record in enumerate(fresh, next_offset):
+        if record.offset != expected:
+            raise Gap(partition, expected, record.offset)
+    return fresh

@@ -1,0 +1,79 @@
+"""The effects of one batch: in order within a key, side by side across keys, so that appends meet in one commit."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+
+from kernel.consumers.fence import Held
+from kernel.consumers.limits import ConsumerLimits
+from kernel.consumers.listing import Task
+from kernel.consumers.passing import is_passing
+from kernel.consumers.records import Lane, Place, Record
+from kernel.errors import Rejected
+
+BEHIND = "behind a parked record of its key"
+TRIES = 2
+
+
+class BatchTimeSpent(Exception):  # noqa: N818 - names the finding
+    """The batch's time is over before its work is; what is done stays done."""
+
+
+class Lanes:
+    """Runs tasks under a held fence. `done` says of each task that is through whether a rule said no to it."""
+
+    def __init__(self, held: Held, done: dict[Place, bool], limits: ConsumerLimits) -> None:
+        self._held = held
+        self._done = done
+        self._room = asyncio.Semaphore(limits.lanes_at_once_max)
+        self._ends_at = time.monotonic() + limits.batch_seconds_max
+        self.failed: list[tuple[Record, str]] = []  # with the reason
+        self.behind: list[tuple[Record, str]] = []
+
+    async def run(self, lanes: Mapping[Lane, Sequence[Task]]) -> None:
+        """Returns when every task is done, failed or behind a failed one.
+
+        Raises BatchTimeSpent, or an error that passes, after all that was under way has ended. What is in `done` then
+        need not be asked for again.
+        """
+        if not lanes:
+            return
+        async with self._held.kept_alive():
+            ends = await asyncio.gather(*(self._run_lane(tasks) for tasks in lanes.values()), return_exceptions=True)
+        errors = [end for end in ends if isinstance(end, BaseException)]
+        if errors:
+            raise next((error for error in errors if not isinstance(error, BatchTimeSpent)), errors[0])
+
+    async def _run_lane(self, tasks: Sequence[Task]) -> None:
+        for number, task in enumerate(tasks):
+            if task.record.place in self._done:
+                continue
+            async with self._room:
+                reason = await self._take(task)
+            if reason:
+                self.failed.append((task.record, reason))
+                self.behind += [(later.record, BEHIND) for later in tasks[number + 1 :]]
+                return
+
+    async def _take(self, task: Task) -> str:
+        """Returns why the record is to be parked, an empty string when it is through."""
+        reason = task.poison
+        if task.react is None or task.fact is None:
+            return reason
+        for _ in range(TRIES):
+            self._held.check()
+            if time.monotonic() > self._ends_at:
+                raise BatchTimeSpent
+            try:
+                await task.react(task.fact)
+            except Rejected:
+                self._done[task.record.place] = True
+                return ""
+            except Exception as error:
+                if is_passing(error):
+                    raise
+                reason = repr(error)
+            else:
+                self._done[task.record.place] = False
+                return ""
+        return reason
