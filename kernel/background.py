@@ -48,8 +48,8 @@ class Following:
 
 
 class ProjectionMetrics(Protocol):
-    def projected(self, facts: int, lag_positions: int) -> None:
-        """Facts taken into the read model, and how many positions the store's head was above it before."""
+    def projection_lag(self, projection: str, positions: int) -> None:
+        """How many positions the store's head is above the read model."""
 
 
 class Projecting:
@@ -90,12 +90,11 @@ class Projecting:
     async def _project(self, connection: asyncpg.Connection) -> int:
         facts = await project(connection, self._model, self._fact_types)
         lag = 0
-        if facts == PAGE_FACTS_MAX:
+        if facts == PAGE_FACTS_MAX:  # Only then can there be more.
             lag = await connection.fetchval(
                 "select coalesce((select max(position) from facts), 0) - position from read_model_checkpoint"
             )
-        if facts:
-            self._metrics.projected(facts, lag)
+        self._metrics.projection_lag(self._service, lag)
         return facts
 
     async def _wait(self) -> None:

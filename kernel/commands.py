@@ -79,6 +79,7 @@ class Handled:
     version: int
     position: int
     state: Any
+    facts: int  # how many it appended, 0 when nothing was to be done or the request was repeated
     repeated: bool  # the request had been accepted before; this is the first answer, made again
 
 
@@ -205,7 +206,8 @@ class CommandPath:
     def _remember(self, route: Route, tried: _Attempt) -> Handled:
         told, loaded = tried.appended, tried.loaded
         self._folded.put(told.stream, route.fold, loaded)
-        return Handled(told.stream, told.version, told.position, loaded.state, repeated=False)
+        facts = len(tried.decision.facts)
+        return Handled(told.stream, told.version, told.position, loaded.state, facts, repeated=False)
 
     async def _first_answer(self, route: Route, command: Command, told: Appended) -> Handled:
         if told.outcome is Outcome.REQUEST_REUSED:
@@ -214,7 +216,7 @@ class CommandPath:
         folded = await self._fold(
             Loaded(route.fold.initial, 0, BEGINNING_OF_TIME), told.stream, route.fold, told.version
         )
-        return Handled(told.stream, told.version, told.position, folded.state, repeated=True)
+        return Handled(told.stream, told.version, told.position, folded.state, 0, repeated=True)
 
     async def _end_expired_hold(self, route: Route, command: Command, told: Appended) -> None:
         """Appends the expiry of a hold that is over, so that the next attempt finds the claim free."""

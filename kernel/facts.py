@@ -1,6 +1,6 @@
 """Facts as bytes: one envelope, sealed once when decided, opened wherever it is read."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import ModuleType
@@ -50,7 +50,7 @@ class FactTypes:
         self._by_name = {fact_type.name: fact_type for fact_type in found}
         self._by_message = {fact_type.message: fact_type for fact_type in found}
 
-    def __iter__(self) -> "Iterable[FactType]":
+    def __iter__(self) -> Iterator[FactType]:
         return iter(self._by_name.values())
 
     def of(self, message: type[Message]) -> FactType:

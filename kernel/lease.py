@@ -33,7 +33,7 @@ async def lease(database_url: str, service: str, name: str, *, retry_seconds: fl
     """
     connection = await connect(database_url, role=f"{service}_api", search_path=f"{service}, public")
     try:
-        while not await connection.fetchval(
+        while not await connection.fetchval(  # noqa: ASYNC110 - another process holds it
             "select pg_try_advisory_lock(hashtext($1), hashtext($2))", f"holdspace.{service}", name
         ):
             await asyncio.sleep(retry_seconds)

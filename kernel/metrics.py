@@ -1,7 +1,7 @@
 """Every metric of the kernel, with its type and meaning. Dashboards and alerts ask for nothing else.
 
-All labels are bounded: services, methods, codes and reasons are declared in proto files; commands, consumers, reactions,
-timers, projections, lanes and roles in code. No person, stream or request is ever a label.
+All labels are bounded: services, methods, codes and reasons are declared in proto files; commands, consumers,
+reactions, timers, projections, lanes and roles in code. No person, stream or request is ever a label.
 """
 
 from collections.abc import Sequence

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-
-from google.protobuf.message import Message
+from typing import Any
 
 from holdspace.kernel.v1.envelope_pb2 import Envelope
 from kernel.facts import FactTypes, instant, open_envelope
@@ -17,7 +16,7 @@ class OwnFact:
     version: int
     recorded_at: datetime
     envelope: Envelope
-    payload: Message
+    payload: Any  # the message its type names
 
     @property
     def occurred_at(self) -> datetime:

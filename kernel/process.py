@@ -10,7 +10,7 @@ import threading
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from types import FrameType
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import structlog
 import uvloop
@@ -41,8 +41,8 @@ S = TypeVar("S", bound=ServiceSettings)
 class Role(Protocol):
     """One thing a process does, under a name for logs and metrics; the one named `api` is stopped first.
 
-    `run` returns when its work is done or `stop` was called. After it raised it is called again, and starts from what is
-    committed. `stop` may be called at any time, before `run` too.
+    `run` returns when its work is done or `stop` was called. After it raised it is called again, and starts from
+    what is committed. `stop` may be called at any time, before `run` too.
     """
 
     name: str
@@ -59,8 +59,8 @@ Wire = Callable[[S, Metrics, Collection[str]], Awaitable[Sequence[Role]]]
 def main(service: str, settings_class: type[S], wire: Wire[S], arguments: Sequence[str] | None = None) -> None:
     """Runs the roles named by the arguments; without any, all but migrate.
 
-    Ends when it is told to stop or all roles are done. Exits 1 when wiring or a migration fails, 2 for wrong settings or
-    arguments, 70 when a stop hangs.
+    Ends when it is told to stop or all roles are done. Exits 1 when wiring or a migration fails, 2 for wrong settings
+    or arguments, 70 when a stop hangs.
     """
     roles = _roles(service, arguments)
     try:
@@ -153,15 +153,18 @@ class Supervisor:
 
     async def run(self, roles: Sequence[Role]) -> None:
         """Returns when all roles are done or stopped. Raises what `keep` raises, once the others have stopped."""
+        if not roles:  # Told to stop before they were wired.
+            return
         kept = [asyncio.create_task(self.keep(role.name, role.run)) for role in roles]
-        asked = asyncio.create_task(self._stop.asked.wait())
-        ended = asyncio.gather(*kept, return_exceptions=True)
-        ended.add_done_callback(lambda _: asked.cancel())
-        with suppress(asyncio.CancelledError):
-            await asked
+        ended: asyncio.Task[Any] = asyncio.create_task(asyncio.wait(kept))
+        asked: asyncio.Task[Any] = asyncio.create_task(self._stop.asked.wait())
+        await asyncio.wait([ended, asked], return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        if not ended.done():
             await self._stop_in_order(roles)
+        await ended
         for task in kept:
-            await task
+            task.result()
 
     async def keep(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         """Runs it until it returns or the process stops. What it raises for good also asks the others to stop."""
@@ -204,7 +207,8 @@ class Supervisor:
 
 
 async def _stop_one(role: Role) -> None:
+    bind_contextvars(role=role.name)
     try:
         await role.stop()
     except Exception:
-        log.exception("did not stop as it should", stopped=role.name)
+        log.exception("did not stop as it should")

@@ -32,8 +32,9 @@ class EffectMetrics(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OnOwn:
-    """`react(fact, now)` returns the commands that follow from the fact."""
+    """`react(fact, now)` returns the commands that follow from the fact; `name` is part of their requests."""
 
+    name: str
     fact: type[Message]
     react: Callable[[OwnFact, datetime], Awaitable[Sequence[Command]]]
     imported: bool = False
@@ -105,5 +106,6 @@ class OwnReactions:
         return bool(page)
 
     async def _react(self, reaction: OnOwn, fact: OwnFact) -> None:
-        name = f"{self._name}/{reaction.react.__name__}"
-        await self._effects.run(name, fact.envelope, await reaction.react(fact, self._clock.now()))
+        await self._effects.run(
+            f"{self._name}/{reaction.name}", fact.envelope, await reaction.react(fact, self._clock.now())
+        )

@@ -6,7 +6,6 @@ A read model has no migrations. When its definition changes it is built again be
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +39,12 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class ReadModel:
-    """`tables`: a .sql file that creates them; `statements`: by name; `writes`: by fact, in order; `ignores`: facts
-    that change no row. A fact in neither stops the projection."""
+    """`tables`: a .sql file that creates them; `statements`: by name; `writes`: by fact; `ignores`: facts that change no
+    row. A fact in neither stops the projection.
+
+    The statements of a page run one after the other, in the order they are first listed in `writes`, each with all its
+    rows in the order of the facts: many times faster than fact by fact. What must keep its order is one statement.
+    """
 
     tables: Path
     statements: Mapping[str, str]
@@ -84,15 +87,16 @@ async def project(
     async with connection.transaction():
         position = await connection.fetchval("select position from read_model_checkpoint for update")
         page = [opened(Recorded(*row), fact_types) for row in await connection.fetch(PAGE, position, facts_max)]
-        for statement, rows in groupby(_rows(page, model), key=lambda pair: pair[0]):
-            await connection.executemany(model.statements[statement], [values for _, values in rows])
+        for statement, rows in _rows(page, model).items():
+            if rows:
+                await connection.executemany(model.statements[statement], rows)
         if page:
             await connection.execute("update read_model_checkpoint set position = $1", page[-1].position)
     return len(page)
 
 
-def _rows(page: Sequence[OwnFact], model: ReadModel) -> list[tuple[str, Sequence[object]]]:
-    rows = []
+def _rows(page: Sequence[OwnFact], model: ReadModel) -> dict[str, list[Sequence[object]]]:
+    rows: dict[str, list[Sequence[object]]] = {w.statement: [] for writes in model.writes.values() for w in writes}
     for fact in page:
         writes = model.writes.get(type(fact.payload))
         if writes is None:
@@ -102,7 +106,7 @@ def _rows(page: Sequence[OwnFact], model: ReadModel) -> list[tuple[str, Sequence
         for write in writes:
             values = write.values(fact, fact.payload)
             if values is not None:
-                rows.append((write.statement, values))
+                rows[write.statement].append(values)
     return rows
 
 

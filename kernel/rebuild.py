@@ -79,7 +79,7 @@ async def _catch_up_and_swap(
     async with connection.transaction():
         # The live projection waits here until the swap; whatever comes after reads the new rows.
         target, definition = await connection.fetchrow(
-            f"select position, definition from {live}.read_model_checkpoint for update"
+            f"select position, definition from {live}.read_model_checkpoint for update"  # noqa: S608 - the name of our own schema
         )
         position = await connection.fetchval("select position from read_model_checkpoint")
         while position < target:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Protocol
 
@@ -47,9 +48,7 @@ class Timers:
 
     async def _fire(self, timer: TimerDue) -> None:
         request = reaction_request("timer", timer.stream, timer.name, timer.due_at.isoformat())
-        try:
+        with suppress(Rejected):  # What it was to end has ended already.
             await self._path.run(self._commands[timer.name](timer, self._clock.now()), request)
-        except Rejected:
-            pass  # What it was to end has ended already.
         await self._store.finish_timer(timer)
         self._metrics.timer_fired(timer.name)

@@ -11,7 +11,9 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
+from infra import topics
 from infra.database import SERVICES, prepare
+from infra.local import keys
 from infra.local import servers as local_servers
 from infra.local.servers import Servers
 from kernel.migrate import migrate
@@ -23,8 +25,20 @@ os.environ.setdefault("HOLDSPACE_ENVIRONMENT", "local")
 def servers() -> Iterator[Servers]:
     with tempfile.TemporaryDirectory(prefix="holdspace-test-", ignore_cleanup_errors=True) as folder:
         data = Path(folder)
-        yield local_servers.up(data, lambda line: print(line))
-        local_servers.down(data)
+        try:
+            found = local_servers.up(data, print)
+            topics.apply(found.kafka, topics.load(), replication=1, partitions=4)
+            yield found
+        finally:
+            local_servers.down(data)
+
+
+@pytest.fixture(scope="session")
+def credentials(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the keys that the tests' tokens are signed with (infra.local.keys)."""
+    folder = tmp_path_factory.mktemp("credentials")
+    keys.create(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -43,9 +57,19 @@ def prepared_database(servers: Servers) -> str:
     return name
 
 
+@pytest.fixture(scope="module")
+def module_database_url(servers: Servers, prepared_database: str) -> Iterator[str]:
+    """A database for the tests of one module, which keep apart by their ids."""
+    yield from _database(servers, prepared_database)
+
+
 @pytest.fixture
 def database_url(servers: Servers, prepared_database: str) -> Iterator[str]:
     """A database of the test's own, all schemas in place and empty."""
+    yield from _database(servers, prepared_database)
+
+
+def _database(servers: Servers, prepared_database: str) -> Iterator[str]:
     name = f"test_{uuid.uuid4().hex}"
     asyncio.run(_execute(servers.database_url, f"create database {name} template {prepared_database}"))
     yield with_database(servers.database_url, name)

@@ -34,7 +34,7 @@ class Held:
 
     @asynccontextmanager
     async def kept_alive(self) -> AsyncIterator[None]:
-        """While the block works elsewhere, the transaction asks once a second. The block leaves the connection alone."""
+        """While the block works elsewhere, the transaction asks once a second. The block does not use it."""
         over = asyncio.Event()
         pings = asyncio.create_task(self._ping(over))
         try:

@@ -1,8 +1,8 @@
 """The batch handler: takes records until they are durable, never skips one, never takes one twice in effect.
 
-Faust acknowledges a batch on every way out of the loop that took it, an exception or a cancel included. So `handle` does
-not come back before the batch is committed here, in Postgres: what cannot be reached is tried again in place, what is
-missing is read, what cannot be taken in is parked. Its own faults are the caller's to end the process for.
+Faust acknowledges a batch on every way out of the loop that took it, an exception or a cancel included. So `handle`
+does not come back before the batch is committed here, in Postgres: what cannot be reached is tried again in place, what
+is missing is read, what cannot be taken in is parked. For its own faults the caller ends the process.
 """
 
 import asyncio
@@ -17,14 +17,15 @@ from kernel.backoff import backoff_seconds
 from kernel.consumers import checkpoints, parking
 from kernel.consumers.checkpoints import Marks
 from kernel.consumers.fence import Fence, Held
-from kernel.consumers.lanes import BEHIND, BatchTimeSpent, Lanes
+from kernel.consumers.lanes import BEHIND, Lanes
 from kernel.consumers.limits import Ceiling, ConsumerLimits, ConsumerMetrics
 from kernel.consumers.listing import Listing, Task
-from kernel.consumers.passing import is_passing
+from kernel.consumers.passing import BatchTimeSpent, is_passing
 from kernel.consumers.reader import LogReader
 from kernel.consumers.records import Lane, Partition, Place, Record
 from kernel.consumers.redrive import redrive_page
 from kernel.errors import Poison
+from kernel.facts import UnknownFactType
 from kernel.relay import headers as relay_headers
 
 log = structlog.get_logger()
@@ -85,14 +86,14 @@ class BatchHandler:
             return await checkpoints.read(await self._fence.connection(), self._consumer)
 
     async def redrive(self, assigned: Collection[Partition]) -> None:
-        """Takes parked records of these partitions again, where an operator asked for it. Raises an error that passes."""
+        """Takes parked records of these partitions again where an operator asked for it. May raise what passes."""
         async with self._turn:
             wanted = await parking.redrives(await self._fence.connection(), self._consumer)
             for partition, lane in wanted:
                 more = partition in assigned
                 while more:
                     async with self._fence.hold([partition]) as held:
-                        more = await redrive_page(held, self._consumer, lane, self._open, self._limits)
+                        more = await redrive_page(held, self._consumer, lane, self._parked_task, self._limits)
 
     async def _settle(self, records: Sequence[Record]) -> None:
         done: dict[Place, bool] = {}  # Effects of earlier attempts; they are not asked for again.
@@ -143,17 +144,24 @@ class BatchHandler:
             work = Lanes(held, done, self._limits)
             await work.run({lane: tasks for lane, tasks in lanes.items() if lane not in closed})
             behind = work.behind + [(task.record, BEHIND) for lane in closed for task in lanes[lane]]
-            parked_keys = await parking.park(held.connection, self._consumer, [*work.failed, *behind])
+            if work.failed or behind:
+                await parking.park(held.connection, self._consumer, [*work.failed, *behind])
+            parked_keys = await parking.count_keys(held.connection, self._consumer) if work.failed else 0
             self._ceiling.count(len(fresh) - len(work.failed), len(work.failed), parked_keys)
             next_offsets = {record.place.partition: record.offset + 1 for record in fresh}
             await checkpoints.advance(held.connection, self._consumer, next_offsets, marks)
         self._metrics.handled(self._consumer, len(done))
         self._metrics.rejected(self._consumer, sum(done.values()))
         self._metrics.parked(self._consumer, len(work.failed) + len(behind))
-        self._metrics.parked_keys(self._consumer, parked_keys)
         for record, reason in work.failed:
             place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
             log.error("record parked", consumer=self._consumer, reason=reason, **place)
+
+    def _parked_task(self, record: Record) -> Task | None:
+        try:
+            return self._listing.task(record, relay_headers.decode(record.headers), self._since)
+        except (Poison, UnknownFactType) as reason:
+            return Task(record, poison=repr(reason))
 
     def _tasks(self, fresh: Sequence[Record], held: Held, marks: Marks) -> dict[Lane, list[Task]]:
         """Returns what is to be done, by lane and in order; notes the positions taken. Raises UnknownFactType."""
@@ -188,5 +196,5 @@ def _not_yet_taken(partition: Partition, records: Sequence[Record], next_offset:
     fresh = [record for record in records if record.offset >= next_offset]
     for expected, record in enumerate(fresh, next_offset):
         if record.offset != expected:
-            raise Gap(partition, expected, record.offset)
+            raise Gap(partition, next_offset, record.offset)
     return fresh

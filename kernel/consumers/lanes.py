@@ -7,16 +7,12 @@ from collections.abc import Mapping, Sequence
 from kernel.consumers.fence import Held
 from kernel.consumers.limits import ConsumerLimits
 from kernel.consumers.listing import Task
-from kernel.consumers.passing import is_passing
+from kernel.consumers.passing import BatchTimeSpent, is_passing
 from kernel.consumers.records import Lane, Place, Record
 from kernel.errors import Rejected
 
 BEHIND = "behind a parked record of its key"
 TRIES = 2
-
-
-class BatchTimeSpent(Exception):  # noqa: N818 - names the finding
-    """The batch's time is over before its work is; what is done stays done."""
 
 
 class Lanes:

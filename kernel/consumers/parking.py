@@ -90,14 +90,17 @@ async def parked_among(connection: asyncpg.Connection, consumer: str, lanes: Col
     return {Lane(row["topic"], row["key"]) for row in await connection.fetch(FIND_KEYS, consumer, topics, keys)}
 
 
-async def park(connection: asyncpg.Connection, consumer: str, failed: Iterable[tuple[Record, str]]) -> int:
-    """Takes records with reasons and returns how many keys of the consumer are parked now."""
+async def count_keys(connection: asyncpg.Connection, consumer: str) -> int:
+    return int(await connection.fetchval(COUNT_KEYS, consumer))
+
+
+async def park(connection: asyncpg.Connection, consumer: str, failed: Iterable[tuple[Record, str]]) -> None:
+    """Takes records with reasons."""
     records = list(failed)
     topics = [record.topic for record, _ in records]
     partitions = [record.partition for record, _ in records]
     await connection.execute(PARK_KEYS, consumer, topics, partitions, [record.key for record, _ in records])
     await connection.executemany(PARK, [_row(consumer, record, reason) for record, reason in records])
-    return int(await connection.fetchval(COUNT_KEYS, consumer))
 
 
 async def redrives(connection: asyncpg.Connection, consumer: str) -> list[tuple[Partition, Lane]]:

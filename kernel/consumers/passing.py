@@ -12,7 +12,11 @@ class FenceLost(Exception):  # noqa: N818 - names the finding
     """This process has not heard from its transaction for so long that another one may be at work."""
 
 
+class BatchTimeSpent(Exception):  # noqa: N818 - names the finding
+    """The batch's time is over before its work is; what is done stays done."""
+
+
 def is_passing(error: BaseException) -> bool:
-    """A closed connection is an InterfaceError too; of those only wrong arguments (a ValueError) are the work's fault."""
+    """A closed connection is an InterfaceError; of those only wrong arguments (a ValueError) are the work's fault."""
     is_closed = isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError)
-    return is_closed or isinstance(error, (*PASSING, FenceLost))
+    return is_closed or isinstance(error, (*PASSING, FenceLost, BatchTimeSpent))

@@ -1,7 +1,7 @@
 """Reading a topic by offset, beside the consumer group: ends, gaps, and everything that lies far back."""
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
@@ -60,7 +60,22 @@ class LogReader:
             begins = await consumer.beginning_offsets([TopicPartition(*partition) for partition in partitions])
         return {Partition(*partition): begin for partition, begin in begins.items()}
 
-    async def pages(self, partition: Partition, low: int, high: int) -> AsyncIterator[list[Record]]:
+    async def hint(self, group: str, next_offsets: Mapping[Partition, int]) -> None:
+        """Moves the group's committed offsets, which are only a hint, to where its checkpoints are.
+
+        Kafka refuses it while the group has members; they then know where they are.
+        """
+        consumer = AIOKafkaConsumer(bootstrap_servers=self._bootstrap, group_id=group, enable_auto_commit=False)
+        with suppress(KafkaError):
+            try:
+                await consumer.start()
+                offsets = {TopicPartition(*partition): offset for partition, offset in next_offsets.items()}
+                consumer.assign(list(offsets))
+                await consumer.commit(offsets)
+            finally:
+                await consumer.stop()
+
+    async def pages(self, partition: Partition, low: int, high: int) -> AsyncGenerator[list[Record], None]:
         """Yields the records of [low, high) in order. Raises LogChanged when the log does not hold them."""
         place = TopicPartition(*partition)
         async with self.consumer() as consumer:

@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
-
-from google.protobuf.message import Message
+from typing import Any, NamedTuple
 
 from holdspace.kernel.v1.envelope_pb2 import Envelope
 
@@ -50,7 +48,7 @@ class ForeignFact:
     """A fact of another service. `version` and `stream` are its place in the store it comes from."""
 
     envelope: Envelope
-    payload: Message
+    payload: Any  # the message its type names
     topic: str
     partition: int
     offset: int

@@ -1,6 +1,6 @@
 """Who may call what, as the proto files declare it (options.proto, Access)."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
@@ -31,7 +31,7 @@ class Method:
     service: str  # full name
     name: str
     right: str
-    acts_for: str  # request field; empty: the call is made in nobody's name
+    acts_for: tuple[str, ...]  # path to the field that names the person; empty: the call is made in nobody's name
     is_mutation: bool  # its request has a request_id
     check: Callable[[Message], None]  # raises Rejected for a malformed request
 
@@ -52,7 +52,7 @@ def check_declared(services: Iterable[ServiceDescriptor]) -> dict[str, Method]:
             service=method.containing_service.full_name,
             name=method.name,
             right=declared.right,
-            acts_for=declared.acts_for,
+            acts_for=tuple(declared.acts_for.split(".")) if declared.acts_for else (),
             is_mutation="request_id" in method.input_type.fields_by_name,
             check=inputs.check(method.input_type),
         )
@@ -68,14 +68,32 @@ def check_right(method: Method, caller: Caller) -> None:
 
 
 def acting_person(method: Method, caller: Caller, request: Message) -> str:
-    """Returns whom the request acts for, empty when nobody. Raises Rejected PERSON_NOT_YOURS with the field."""
-    if not method.acts_for:
-        return ""
-    person: str = getattr(request, method.acts_for)
-    may = caller.subject == person if caller.kind == "person" else ACT_FOR in caller.rights
-    if not may:
-        raise Rejected("PERSON_NOT_YOURS", method.acts_for)
-    return person
+    """Returns whom the request acts for; empty when nobody, or several: then each part of it names its own.
+
+    Raises Rejected PERSON_NOT_YOURS with the field, the first of several.
+    """
+    person, others = "", False
+    for path, named in _persons(request, method.acts_for):
+        if not (caller.subject == named if caller.kind == "person" else ACT_FOR in caller.rights):
+            raise Rejected("PERSON_NOT_YOURS", path)
+        others = others or person not in ("", named)
+        person = named
+    return "" if others else person
+
+
+def _persons(message: Message, names: Sequence[str], within: str = "") -> Iterator[tuple[str, str]]:
+    """Yields the path of each field that the names lead to, through lists too, with its value."""
+    if not names:
+        return
+    name, rest = names[0], names[1:]
+    value = getattr(message, name)
+    if not rest:
+        yield within + name, value
+    elif message.DESCRIPTOR.fields_by_name[name].is_repeated:
+        for index, element in enumerate(value):
+            yield from _persons(element, rest, f"{within}{name}[{index}].")
+    else:
+        yield from _persons(value, rest, f"{within}{name}.")
 
 
 def _omissions(method: MethodDescriptor) -> Iterator[str]:
@@ -83,14 +101,24 @@ def _omissions(method: MethodDescriptor) -> Iterator[str]:
     fields = method.input_type.fields_by_name
     if not declared.right:
         yield "declares no right"
-    if declared.acts_for and not _is_required_id(method.input_type, declared.acts_for):
-        yield f"acts_for must name a field of the request that is a required id: {declared.acts_for}"
+    if declared.acts_for and not _leads_to_id(method.input_type, declared.acts_for.split(".")):
+        yield f"acts_for must lead to a required id, through lists and required messages: {declared.acts_for}"
     if "request_id" in fields and not _is_required_id(method.input_type, "request_id"):
         yield "request_id must be a required id"
     if "page_size" in fields and not (
         "page_token" in fields and "next_page_token" in method.output_type.fields_by_name
     ):
         yield "a list has page_size, page_token and next_page_token"
+
+
+def _leads_to_id(message: Descriptor, names: Sequence[str]) -> bool:
+    if len(names) == 1:
+        return _is_required_id(message, names[0])
+    field = message.fields_by_name.get(names[0])
+    if field is None or field.message_type is None:
+        return False
+    is_there = field.is_repeated or field.GetOptions().Extensions[input_option].required
+    return is_there and _leads_to_id(field.message_type, names[1:])
 
 
 def _is_required_id(message: Descriptor, name: str) -> bool:

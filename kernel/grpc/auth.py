@@ -70,7 +70,7 @@ class Authenticator:
         return caller
 
     async def _verify(self, token: str, now: float) -> tuple[Caller, float]:
-        """Returns whom it speaks for and until when, seconds since 1970. Raises PyJWTError, or what bad claims raise."""
+        """Returns whom it speaks for and until when, seconds since 1970. Raises PyJWTError or what bad claims raise."""
         header = jwt.get_unverified_header(token)
         if any(name in header for name in REFUSED_HEADERS):
             raise ValueError("asks for more than the issuer's keys")

@@ -16,7 +16,7 @@ TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-
 @dataclass(frozen=True, slots=True)
 class CallContext:
     caller: Caller
-    person: str  # whom the caller acts for; empty when nobody
+    person: str  # whom the caller acts for; empty when nobody, or when parts of the request name several
     service: str  # full gRPC name
     method: str
     request_id: str  # empty for a read

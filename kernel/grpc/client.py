@@ -54,7 +54,7 @@ class _Channel(grpc.aio.Channel):
 
 
 def channel(target: str, token: str, *, deadline_seconds: float = DEADLINE_SECONDS) -> grpc.aio.Channel:
-    """Takes host:port and a JWT. A call can be given a `timeout` or `metadata` of its own; the latter replaces the token."""
+    """Takes host:port and a JWT. A call can be given its own `timeout`, or `metadata`, which replaces the token."""
     plain = grpc.aio.insecure_channel(target, options=(("grpc.enable_retries", 0),))
     return _Channel(plain, metadata=(("authorization", f"Bearer {token}"),), timeout=deadline_seconds)
 

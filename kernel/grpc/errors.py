@@ -82,7 +82,7 @@ class Reasons:
     def answer(self, error: Exception, service: str, trace_id: str) -> Answer:
         """Returns the answer to what a handler raised.
 
-        What nobody foresaw, an undeclared reason included, is logged here and answered INTERNAL without a word about it.
+        What nobody foresaw, an undeclared reason included, is logged here and answered INTERNAL, without a word of it.
         """
         rejected = _as_rejection(error)
         if rejected is None or rejected.reason not in self._codes:

@@ -84,9 +84,8 @@ def _contradictions(field: FieldDescriptor, declared: Input) -> Iterator[str]:
         yield "only an id is marked optional"
     if declared.size_max and not (is_text or field.is_repeated):
         yield "only a string, bytes or a list has a size_max"
-    can_miss = is_text or field.is_repeated or field.has_presence or field.enum_type is not None
-    if declared.required and not can_miss:
-        yield "a number without presence cannot be required"
+    if declared.required and field.type == FieldDescriptor.TYPE_BOOL and not field.has_presence:
+        yield "false without presence cannot be told from missing"
     if declared.required and _is_alternative(field):
         yield "one of several alternatives cannot be required"
 

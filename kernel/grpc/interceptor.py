@@ -90,13 +90,16 @@ class Interceptor(grpc.aio.ServerInterceptor):
     async def _answering(self, method: Method, context: Context) -> AsyncIterator[CallContext]:
         """Admits the call; answers and counts what is raised. Handlers raise, and never abort the context."""
         began = perf_counter()
-        code, reason = grpc.StatusCode.CANCELLED, ""
+        code, reason = grpc.StatusCode.OK, ""
         metadata = dict(context.invocation_metadata())
         traceparent = traceparent_of(metadata, self._ids)
         bind_contextvars(method=f"{method.service}/{method.name}", trace_id=traceparent[3:35])
         try:
             yield await self._admit(method, metadata, traceparent, context.time_remaining())
-            code = grpc.StatusCode.OK
+        except asyncio.CancelledError:  # The caller has gone away, or no longer waits.
+            is_late = context.time_remaining() == 0
+            code = grpc.StatusCode.DEADLINE_EXCEEDED if is_late else grpc.StatusCode.CANCELLED
+            raise
         except Exception as error:
             answer = self._reasons.answer(error, method.service, traceparent[3:35])
             code, reason = answer.code, answer.reason

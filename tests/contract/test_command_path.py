@@ -139,7 +139,7 @@ async def test_a_repeated_request_returns_its_first_answer_even_where_a_rule_say
     await path.run(Note("c", NOON), asked(2))
     await path.run(suspended(), asked(3))
     again = await path.run(Note("c", NOON), asked(1))
-    assert again == Handled(first.stream, first.version, first.position, first.state, repeated=True)
+    assert again == Handled(first.stream, first.version, first.position, first.state, 0, repeated=True)
     with pytest.raises(Rejected, match="SUSPENDED"):
         await path.run(Note("c", NOON), asked(4))
     assert await store.head() == 3

@@ -56,6 +56,7 @@ class ImportMessage:
     sender_id: str
     recipient_id: str
     message_id: str
+    today: datetime  # when it is imported
     now: datetime  # when it was sent, in the system it comes from
 
     @property
@@ -151,6 +152,8 @@ def import_message(command: ImportMessage, conversation: Conversation) -> Decisi
         return Decision()
     if command.sender_id == command.recipient_id:
         raise Rejected("PAIR_OF_ONE", "recipient_id")
+    if command.now > command.today:
+        raise Rejected("LINE_IN_FUTURE", "sent_at")
     if conversation.last_at is not None and command.now < conversation.last_at:
         raise Rejected("LINE_OUT_OF_ORDER", "sent_at")
     opening = not conversation.client_id

@@ -123,7 +123,7 @@ def test_what_the_sender_expects_is_carried_as_it_was_declared() -> None:
     )
 
 
-LINE = ImportMessage("old", 7, "c", "t", "m1", START)
+LINE = ImportMessage("old", 7, "c", "t", "m1", START + timedelta(days=30), START)
 
 
 def imported(sequence: int, line: int, sender: int = SIDE_CLIENT) -> MessageSent:
@@ -162,6 +162,11 @@ def test_a_line_older_than_its_conversations_last_or_from_a_person_to_themselves
     later = IMPORTING.given(at(START + timedelta(hours=1), OPENED), at(START + timedelta(hours=1), imported(1, 6)))
     later.when(LINE).refused("LINE_OUT_OF_ORDER", "sent_at")
     IMPORTING.given().when(replace(LINE, recipient_id="c")).refused("PAIR_OF_ONE", "recipient_id")
+
+
+@pytest.mark.rule("PL6")
+def test_a_line_from_the_future_is_rejected() -> None:
+    IMPORTING.given().when(replace(LINE, now=LINE.today + timedelta(seconds=1))).refused("LINE_IN_FUTURE", "sent_at")
 
 
 @pytest.mark.rule("MO5", "MO4")

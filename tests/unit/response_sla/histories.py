@@ -1,7 +1,8 @@
 """Made-up pasts of a conversation and its client, and the ways they can arrive: late, doubled, reordered, in parts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from hypothesis import strategies as st
 
@@ -29,10 +30,12 @@ class Past:
 
 @st.composite
 def pasts(draw: st.DrawFn) -> Past:
-    sent = st.builds(
-        lambda at, *flags: SentMessage(hour(at), 0, "", *flags), hours, st.booleans(), st.booleans(), st.booleans()
+    # Client or therapist, expects a reply, automatic: mostly what opens and ends a wait.
+    flags = st.sampled_from(
+        [(True, True, False)] * 3 + [(False, False, False)] * 3 + [(True, False, False), (False, False, True)]
     )
-    told = sorted(draw(st.lists(sent, max_size=12)), key=lambda message: message.at)
+    sent = st.builds(lambda at, flags: SentMessage(hour(at), 0, "", *flags), hours, flags)
+    told = sorted(draw(st.lists(sent, min_size=2, max_size=12)), key=lambda message: message.at)
     messages = [replace(message, sequence=n, fact_id=f"m{n}") for n, message in enumerate(told, 1)]
     said = draw(st.lists(_client_input(), max_size=6))
     unique = {item.report_id if isinstance(item, FiledReport) else n: item for n, item in enumerate(said)}
@@ -64,7 +67,7 @@ def shuffled_and_doubled(draw: st.DrawFn, items: list[T]) -> list[T]:
 
 
 class Arrivals:
-    """The service's deciders on their two streams, fed by hand; counts the facts they state."""
+    """The service's deciders on their two streams, fed by hand. `stated`: the facts of the conversation's stream."""
 
     def __init__(self) -> None:
         self.conversation = Conversation()
@@ -86,9 +89,10 @@ class Arrivals:
             case StandingChange():
                 command = NoteStanding(PARTIES.client_id, item, NOW)
         for fact in client_inputs.decide(command, self.client).facts:
-            self.client = client_inputs.evolve(self.client, fact, NOW)
+            self.client = client_inputs.evolve(self.client, cast("client_inputs.Fact", fact), NOW)
 
     def _conversation(self, command: conversation_waits.Command) -> None:
-        for fact in conversation_waits.decide(command, self.conversation, self.client).facts:
+        decision = conversation_waits.decide(command, self.conversation, self.client)
+        for fact in cast("Sequence[conversation_waits.Fact]", decision.facts):
             self.conversation = conversation_waits.evolve(self.conversation, fact, NOW)
             self.stated.append(fact)

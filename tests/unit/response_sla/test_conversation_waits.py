@@ -1,19 +1,19 @@
 """The stream of a conversation states its waits, whatever way its inputs arrive."""
 
-from typing import Any
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdspace.response_sla.v1 import private_pb2 as facts
+from services.response_sla.domain import conversation_waits
 from services.response_sla.domain.conversation_waits import Conversation, evolve
-from services.response_sla.domain.inputs import SentMessage
-from services.response_sla.domain.wait import Wait, from_message
+from services.response_sla.domain.inputs import ClientInput, SentMessage, order
+from services.response_sla.domain.wait import Wait, WaitState, from_message
 from services.response_sla.domain.waits import waits
-from tests.unit.response_sla import histories
 from tests.unit.response_sla.histories import NOW, Arrivals, Past, pasts, shuffled_and_doubled
-from tests.unit.response_sla.story import BAD_FAITH, POLICY, THERAPIST, decided, hour, reported, suspended
+from tests.unit.response_sla.story import BAD_FAITH, DISMISSED, POLICY, THERAPIST, decided, hour, reported, suspended
+
+OPEN, VOIDED, EXCLUDED = WaitState.OPEN, WaitState.VOIDED, WaitState.EXCLUDED
 
 
 def client_message(sequence: int, at: float) -> SentMessage:
@@ -77,6 +77,15 @@ def test_a_first_message_that_arrives_late_withdraws_the_wait_that_was_none() ->
     assert stated_names(arrivals)[-2:] == ["WaitWithdrawn", "WaitOpened"]
 
 
+@pytest.mark.rule("SL8")
+def test_what_moderation_said_is_noted_once_however_often_it_arrives() -> None:
+    arrivals = Arrivals()
+    for item in (reported(3), decided(9, BAD_FAITH), suspended(5)):
+        arrivals.client_input(item)
+        arrivals.client_input(item)
+    assert arrivals.client.inputs == (reported(3), suspended(5), decided(9, BAD_FAITH))
+
+
 def test_an_evaluation_before_any_message_states_nothing() -> None:
     arrivals = Arrivals()
     arrivals.client_input(reported(3))
@@ -94,42 +103,47 @@ def test_any_order_and_number_of_arrivals_gives_the_same_waits(data: st.DataObje
 
 
 @st.composite
-def arrivals_of(draw: st.DrawFn) -> tuple[Past, list[Any]]:
-    """A past, and its inputs as they come in: in order of time or in any, some twice, some evaluations between."""
+def arrivals_of(draw: st.DrawFn) -> list[SentMessage | ClientInput]:
+    """The inputs of a past as they come in: in order of time or in any, some of them twice."""
     past = draw(pasts())
-    everything: list[Any] = [*past.messages, *past.client_inputs]
-    if draw(st.booleans()):
-        return past, shuffled_and_doubled(draw, [*everything, None])
-    return past, sorted(everything, key=lambda item: item.at)
+    everything: list[SentMessage | ClientInput] = [*past.messages, *past.client_inputs]
+    return shuffled_and_doubled(draw, everything) if draw(st.booleans()) else sorted(everything, key=order)
+
+
+def arrive(arrivals: Arrivals, item: SentMessage | ClientInput) -> None:
+    if isinstance(item, SentMessage):
+        arrivals.messages(item)
+    else:
+        arrivals.client_input(item)
 
 
 @pytest.mark.rule("SL8")
-@settings(deadline=None, max_examples=300)
-@given(arrivals_of())
-def test_what_is_stated_step_by_step_is_what_the_whole_past_gives(arrived: tuple[Past, list[Any]]) -> None:
-    past, inputs = arrived
-    arrivals = Arrivals()
-    for item in inputs:
-        if item is None:
-            arrivals.evaluation()
-        elif isinstance(item, SentMessage):
-            arrivals.messages(item)
+@settings(deadline=None, max_examples=500)
+@given(arrivals_of(), st.booleans())
+def test_after_every_arrival_the_waits_stated_are_those_of_everything_known(
+    arriving: list[SentMessage | ClientInput], is_evaluated_at_once: bool
+) -> None:
+    arrivals, known = Arrivals(), Past([], [])
+    for item in arriving:
+        is_news = item not in known.messages and item not in known.client_inputs
+        arrive(arrivals, item)
+        if isinstance(item, SentMessage):
+            known.messages.append(item)
         else:
-            arrivals.client_input(item)
-    arrivals.evaluation()
-    assert arrivals.conversation.waits == expected(past)
+            known.client_inputs.append(item)
+            if is_evaluated_at_once:
+                arrivals.evaluation()
+        if is_evaluated_at_once or (is_news and isinstance(item, SentMessage)):
+            assert arrivals.conversation.waits == expected(known)
 
 
 @pytest.mark.rule("SL6")
 @settings(deadline=None)
 @given(arrivals_of())
-def test_the_last_fact_about_a_wait_is_the_wait(arrived: tuple[Past, list[Any]]) -> None:
-    past, inputs = arrived
+def test_the_last_fact_about_a_wait_is_the_wait(arriving: list[SentMessage | ClientInput]) -> None:
     arrivals = Arrivals()
-    for item in (item for item in inputs if isinstance(item, SentMessage)):
-        arrivals.messages(item)
-    for item in past.client_inputs:
-        arrivals.client_input(item)
+    for item in arriving:
+        arrive(arrivals, item)
         arrivals.evaluation()
     rows: dict[int, Wait] = {}
     for fact in arrivals.stated:
@@ -140,7 +154,30 @@ def test_the_last_fact_about_a_wait_is_the_wait(arrived: tuple[Past, list[Any]])
                 pass
             case _:
                 rows[fact.wait.opening_sequence] = from_message(fact.wait)
-    assert tuple(sorted(rows.values(), key=lambda wait: wait.place)) == expected(past)
+    assert tuple(sorted(rows.values(), key=lambda wait: wait.place)) == arrivals.conversation.waits
+
+
+@pytest.mark.rule("SL4")
+def test_an_exclusion_once_evaluated_holds_for_messages_until_the_decision_and_not_after_it() -> None:
+    arrivals = Arrivals()
+    arrivals.messages(client_message(1, 0))
+    arrivals.client_input(reported(3))
+    arrivals.evaluation()
+    arrivals.messages(reply(2, 4))
+    arrivals.messages(client_message(3, 5))
+    arrivals.client_input(decided(9, DISMISSED))
+    arrivals.evaluation()
+    arrivals.messages(client_message(4, 10))
+    assert [wait.state for wait in arrivals.conversation.waits] == [EXCLUDED, EXCLUDED, OPEN]
+
+
+@pytest.mark.rule("SL4", "SL8")
+def test_a_message_is_judged_by_a_suspension_that_no_evaluation_has_reached_yet() -> None:
+    arrivals = Arrivals()
+    arrivals.messages(client_message(1, 0))
+    arrivals.client_input(suspended(5))
+    arrivals.messages(client_message(2, 6))
+    assert [wait.state for wait in arrivals.conversation.waits] == [VOIDED]
 
 
 def test_two_decisions_on_one_state_do_not_meet() -> None:
@@ -155,7 +192,9 @@ def test_two_decisions_on_one_state_do_not_meet() -> None:
 
 
 @pytest.mark.parametrize("client_inputs", [[], [reported(-5), decided(-4, BAD_FAITH)]], ids=["none", "some"])
-def test_a_message_ahead_of_everything_is_not_judged_from_the_start(monkeypatch, client_inputs) -> None:
+def test_a_message_ahead_of_everything_is_not_judged_from_the_start(
+    monkeypatch: pytest.MonkeyPatch, client_inputs: list[ClientInput]
+) -> None:
     arrivals = Arrivals()
     for item in client_inputs:
         arrivals.client_input(item)
@@ -164,7 +203,7 @@ def test_a_message_ahead_of_everything_is_not_judged_from_the_start(monkeypatch,
     def from_the_start(*_: object) -> None:
         raise AssertionError("the whole conversation was folded again")
 
-    monkeypatch.setattr(histories.conversation_waits, "waits", from_the_start)
+    monkeypatch.setattr(conversation_waits, "waits", from_the_start)
     for sequence in range(2, 50):
         at = float(sequence)
         arrivals.messages(client_message(sequence, at) if sequence % 2 else reply(sequence, at))

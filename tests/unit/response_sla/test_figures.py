@@ -5,11 +5,12 @@ from datetime import timedelta
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.response_sla.domain.figures import Figures, figures, nearest_rank
 from services.response_sla.domain.inputs import Input
+from services.response_sla.domain.policy import Policy
 from services.response_sla.domain.wait import Answered, Wait
 from services.response_sla.domain.waits import waits
 from tests.unit.response_sla import story
@@ -62,6 +63,18 @@ def test_a_wait_closed_past_its_target_is_not_within_it() -> None:
     assert figures_of(client_writes(0), therapist_writes(24.001)).first.share_within == 0
 
 
+@pytest.mark.rule("SL9", "SL13")
+def test_first_and_next_responses_have_targets_of_their_own() -> None:
+    happened = (client_writes(0), therapist_writes(2), client_writes(3), therapist_writes(5))
+    policy = Policy(first_target=timedelta(hours=1), next_target=timedelta(hours=2))
+    found = figures(story.given(*happened).waits, hour(0), hour(9), hour(9), policy)
+    assert (found.first.share_within, found.next.share_within, found.all.share_within) == (
+        Fraction(0),
+        Fraction(1),
+        Fraction(1, 2),
+    )
+
+
 @pytest.mark.rule("SL9")
 def test_below_the_minimum_sample_there_is_no_rank() -> None:
     few = figures(answered_after(*[timedelta(1)] * 9), hour(0), hour(1), hour(1000), POLICY)
@@ -99,6 +112,7 @@ def test_times_are_cut_to_the_millisecond() -> None:
 
 
 @pytest.mark.rule("SL7")
+@settings(deadline=None)
 @given(pasts(), hours, hours, hours)
 def test_the_parts_sum_to_the_whole(past: Past, start: int, end: int, as_of: int) -> None:
     found = waits(THERAPIST, past.messages, past.client_inputs, POLICY)
@@ -113,6 +127,7 @@ def test_the_parts_sum_to_the_whole(past: Past, start: int, end: int, as_of: int
 
 
 @pytest.mark.rule("SL9")
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 10**12)), st.integers(1, 100))
 def test_a_percentile_is_the_smallest_value_that_enough_of_the_values_do_not_exceed(
     values: list[int], percent: int
@@ -123,6 +138,7 @@ def test_a_percentile_is_the_smallest_value_that_enough_of_the_values_do_not_exc
 
 
 @pytest.mark.rule("SL9")
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 10**12), min_size=1), st.integers(1, 100))
 def test_a_percentile_is_the_nearest_rank_of_the_sorted_values(values: list[int], percent: int) -> None:
     rank = math.ceil(Fraction(percent, 100) * len(values))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from holdspace.moderation.v1.events_pb2 import Finding
 from tests.unit.response_sla.story import (
     BAD_FAITH,
     DISMISSED,
@@ -67,7 +68,9 @@ def test_a_client_reported_straight_away_leaves_the_figures_provisionally() -> N
 
 @pytest.mark.rule("SL4")
 @pytest.mark.parametrize("finding", [UPHELD, DISMISSED])
-def test_a_decision_makes_the_exclusion_final_and_a_dismissal_does_not_bring_it_back(finding) -> None:
+def test_a_decision_makes_the_exclusion_final_and_a_dismissal_does_not_bring_it_back(
+    finding: Finding.ValueType,
+) -> None:
     given(client_writes(0), reported(3)).when(decided(9, finding)).then(excluded(FIRST, 0, final=True))
 
 
@@ -199,6 +202,23 @@ def test_of_two_straight_away_reports_the_other_still_excludes_when_one_was_in_b
     story = given(client_writes(0), reported(3, "r1"), reported(4, "r2"))
     story.then(excluded(FIRST, 0, final=False, by="r1"))
     story.when(decided(5, BAD_FAITH, "r1")).then(excluded(FIRST, 0, final=False, by="r2"))
+
+
+@pytest.mark.rule("SL4")
+def test_of_two_straight_away_reports_the_undecided_one_still_excludes_when_the_other_is_dismissed() -> None:
+    given(client_writes(0), reported(3, "r1"), reported(4, "r2"), decided(5, DISMISSED, "r2")).when(
+        therapist_writes(6), client_writes(7)
+    ).then(excluded(FIRST, 0, final=False, by="r1"), excluded(NEXT, 7, final=False, by="r1"))
+    given(client_writes(0), reported(3, "r1"), reported(4, "r2"), decided(5, DISMISSED, "r2")).when(
+        client_writes(7)
+    ).then(excluded(FIRST, 0, final=False, by="r1"))
+
+
+@pytest.mark.rule("SL4")
+def test_a_message_of_the_instant_of_the_decision_counts_as_before_it() -> None:
+    given(client_writes(0), reported(3), therapist_writes(4), decided(9, DISMISSED)).when(client_writes(9)).then(
+        excluded(FIRST, 0, final=True), excluded(NEXT, 9, final=True)
+    )
 
 
 @pytest.mark.rule("SL4")

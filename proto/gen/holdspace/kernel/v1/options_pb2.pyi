@@ -69,7 +69,8 @@ class Access(_message.Message):
     """The right a token must carry in its scope, for example messaging.send."""
     acts_for: _builtins.str
     """The request field that names the person acted for. A person's token must be that person; a service's token needs
-    the right act_for. Empty: the call is made in nobody's name.
+    the right act_for. A path such as messages.sender_id names the field of each element of a list, or of a message
+    inside. Empty: the call is made in nobody's name.
     """
     def __init__(
         self,

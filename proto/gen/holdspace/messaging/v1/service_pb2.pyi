@@ -46,6 +46,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """Only the client opens a conversation."""
     REASON_LINE_OUT_OF_ORDER: _Reason.ValueType  # 9
     """An imported line is older than the last message of its conversation."""
+    REASON_LINE_IN_FUTURE: _Reason.ValueType  # 10
+    """An imported line has a time that has not come yet."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a message was not taken or a conversation not shown."""
@@ -69,6 +71,8 @@ REASON_CONVERSATION_NOT_OPEN: Reason.ValueType  # 8
 """Only the client opens a conversation."""
 REASON_LINE_OUT_OF_ORDER: Reason.ValueType  # 9
 """An imported line is older than the last message of its conversation."""
+REASON_LINE_IN_FUTURE: Reason.ValueType  # 10
+"""An imported line has a time that has not come yet."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 class _Stage:
@@ -359,16 +363,18 @@ class ImportLine(_message.Message):
     def __init__(
         self,
         *,
-        line: _builtins.int = ...,
+        line: _builtins.int | None = ...,
         sender_id: _builtins.str = ...,
         recipient_id: _builtins.str = ...,
         sent_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["sent_at", b"sent_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_line", b"_line", "line", b"line", "sent_at", b"sent_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["line", b"line", "recipient_id", b"recipient_id", "sender_id", b"sender_id", "sent_at", b"sent_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_line", b"_line", "line", b"line", "recipient_id", b"recipient_id", "sender_id", b"sender_id", "sent_at", b"sent_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__line: _TypeAlias = _typing.Literal["line"]  # noqa: Y015
+    _WhichOneofArgType__line: _TypeAlias = _typing.Literal["_line", b"_line"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__line) -> _WhichOneofReturnType__line | None: ...
 
 Global___ImportLine: _TypeAlias = ImportLine  # noqa: Y015
 
@@ -691,14 +697,16 @@ class GetMessageRequest(_message.Message):
         *,
         conversation_id: _builtins.str = ...,
         participant_id: _builtins.str = ...,
-        sequence: _builtins.int = ...,
+        sequence: _builtins.int | None = ...,
         at_least: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_sequence", b"_sequence", "sequence", b"sequence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "conversation_id", b"conversation_id", "participant_id", b"participant_id", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_sequence", b"_sequence", "at_least", b"at_least", "conversation_id", b"conversation_id", "participant_id", b"participant_id", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__sequence: _TypeAlias = _typing.Literal["sequence"]  # noqa: Y015
+    _WhichOneofArgType__sequence: _TypeAlias = _typing.Literal["_sequence", b"_sequence"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sequence) -> _WhichOneofReturnType__sequence | None: ...
 
 Global___GetMessageRequest: _TypeAlias = GetMessageRequest  # noqa: Y015
 

@@ -27,13 +27,15 @@ from holdspace.kernel.v1 import gate_pb2 as holdspace_dot_kernel_dot_v1_dot_gate
 from holdspace.kernel.v1 import options_pb2 as holdspace_dot_kernel_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$holdspace/scheduling/v1/events.proto\x12\x17holdspace.scheduling.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eholdspace/kernel/v1/gate.proto\x1a!holdspace/kernel/v1/options.proto\"j\n\x0bWeeklyRange\x12\x31\n\x07weekday\x18\x01 \x01(\x0e\x32 .holdspace.scheduling.v1.Weekday\x12\x14\n\x0cstart_minute\x18\x02 \x01(\r\x12\x12\n\nend_minute\x18\x03 \x01(\r\"\x92\x01\n\x11TherapistEnrolled\x12\x14\n\x0ctherapist_id\x18\x01 \x01(\t\x12-\n\tenrolment\x18\x02 \x03(\x0b\x32\x1a.holdspace.kernel.v1.Phase:8\x8a\x94#4\n\x16holdspace.enrolment.v1\x12\x0ctherapist_id\x1a\x0ctherapist_id\"\xb1\x01\n\x15\x43ontactHoursPublished\x12\x14\n\x0ctherapist_id\x18\x01 \x01(\t\x12\x11\n\ttime_zone\x18\x02 \x01(\t\x12\x34\n\x06ranges\x18\x03 \x03(\x0b\x32$.holdspace.scheduling.v1.WeeklyRange:9\x8a\x94#5\n\x17holdspace.scheduling.v1\x12\x0ctherapist_id\x1a\x0ctherapist_id\"\xee\x01\n\x10\x42ookingConfirmed\x12\x12\n\nbooking_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12-\n\tstarts_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x65nds_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:A\x8a\x94#=\n\x17holdspace.scheduling.v1\x12\tclient_id\x1a\tclient_id\x1a\x0ctherapist_id\"\xcf\x01\n\x10\x42ookingCancelled\x12\x12\n\nbooking_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12;\n\x06reason\x18\x04 \x01(\x0e\x32+.holdspace.scheduling.v1.CancellationReason:A\x8a\x94#=\n\x17holdspace.scheduling.v1\x12\tclient_id\x1a\tclient_id\x1a\x0ctherapist_id\"\x91\x01\n\x0f\x42ookingRestored\x12\x12\n\nbooking_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t:A\x8a\x94#=\n\x17holdspace.scheduling.v1\x12\tclient_id\x1a\tclient_id\x1a\x0ctherapist_id\"\x94\x01\n\x12\x42ookingNotRestored\x12\x12\n\nbooking_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t:A\x8a\x94#=\n\x17holdspace.scheduling.v1\x12\tclient_id\x1a\tclient_id\x1a\x0ctherapist_id\"\x90\x01\n\x0eSessionStarted\x12\x12\n\nbooking_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t:A\x8a\x94#=\n\x17holdspace.scheduling.v1\x12\tclient_id\x1a\tclient_id\x1a\x0ctherapist_id*\xb6\x01\n\x07Weekday\x12\x17\n\x13WEEKDAY_UNSPECIFIED\x10\x00\x12\x12\n\x0eWEEKDAY_MONDAY\x10\x01\x12\x13\n\x0fWEEKDAY_TUESDAY\x10\x02\x12\x15\n\x11WEEKDAY_WEDNESDAY\x10\x03\x12\x14\n\x10WEEKDAY_THURSDAY\x10\x04\x12\x12\n\x0eWEEKDAY_FRIDAY\x10\x05\x12\x14\n\x10WEEKDAY_SATURDAY\x10\x06\x12\x12\n\x0eWEEKDAY_SUNDAY\x10\x07*\xbd\x01\n\x12\x43\x61ncellationReason\x12#\n\x1f\x43\x41NCELLATION_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43\x41NCELLATION_REASON_CLIENT\x10\x01\x12!\n\x1d\x43\x41NCELLATION_REASON_THERAPIST\x10\x02\x12\"\n\x1e\x43\x41NCELLATION_REASON_SUSPENSION\x10\x03\x12\x1b\n\x17\x43\x41NCELLATION_REASON_AGE\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$holdspace/scheduling/v1/events.proto\x12\x17holdspace.scheduling.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eholdspace/kernel/v1/gate.proto\x1a!holdspace/kernel/v1/options.proto\"r\n\x0bWeeklyRange\x12\x39\n\x07weekday\x18\x01 \x01(\x0e\x32 .holdspace.scheduling.v1.WeekdayB\x06\x8a\x94#\x02\x10\x01\x12\x14\n\x0cstart_minute\x18\x02 \x01(\r\x12\x12\n\nend_minute\x18\x03 \x01(\r\"\x92\x01\n\x11TherapistEnrolled\x12\x14\n\x0ctherapist_id\x18\x01 \x01(\t\x12-\n\tenrolment\x18\x02 \x03(\x0b\x32\x1a.holdspace.kernel.v1.Phase:8\x8a\x94#4\n\x16holdspace.enrolment.v1\x12\x0ctherapist_id\x1a\x0ctherapist_id\"\xb1\x01\n\x15\x43ontactHoursPublished\x12\x14\n\x0ctherapist_id\x18\x01 \x01(\t\x12\x11\n\ttime_zone\x18\x02 \x01(\t\x12\x34\n\x06ranges\x18\x03 \x03(\x0b\x32$.holdspace.scheduling.v1.WeeklyRange:9\x8a\x94#5\n\x17holdspace.scheduling.v1\x12\x0ctherapist_id\x1a\x0ctherapist_id\"\xee\x01\n\x10\x42ookingConfirmed\x12\x12\n\nbooking_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12-\n\tstarts_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x65nds_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:A\x8a\x94#=\n\x17holdspace.scheduling.v1\x12\tclient_id\x1a\tclient_id\x1a\x0ctherapist_id\"\xcf\x01\n\x10\x42ookingCancelled\x12\x12\n\nbooking_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12;\n\x06reason\x18\x04 \x01(\x0e\x32+.holdspace.scheduling.v1.CancellationReason:A\x8a\x94#=\n\x17holdspace.scheduling.v1\x12\tclient_id\x1a\tclient_id\x1a\x0ctherapist_id\"\x91\x01\n\x0f\x42ookingRestored\x12\x12\n\nbooking_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t:A\x8a\x94#=\n\x17holdspace.scheduling.v1\x12\tclient_id\x1a\tclient_id\x1a\x0ctherapist_id\"\x94\x01\n\x12\x42ookingNotRestored\x12\x12\n\nbooking_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t:A\x8a\x94#=\n\x17holdspace.scheduling.v1\x12\tclient_id\x1a\tclient_id\x1a\x0ctherapist_id\"\x90\x01\n\x0eSessionStarted\x12\x12\n\nbooking_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t:A\x8a\x94#=\n\x17holdspace.scheduling.v1\x12\tclient_id\x1a\tclient_id\x1a\x0ctherapist_id*\xb6\x01\n\x07Weekday\x12\x17\n\x13WEEKDAY_UNSPECIFIED\x10\x00\x12\x12\n\x0eWEEKDAY_MONDAY\x10\x01\x12\x13\n\x0fWEEKDAY_TUESDAY\x10\x02\x12\x15\n\x11WEEKDAY_WEDNESDAY\x10\x03\x12\x14\n\x10WEEKDAY_THURSDAY\x10\x04\x12\x12\n\x0eWEEKDAY_FRIDAY\x10\x05\x12\x14\n\x10WEEKDAY_SATURDAY\x10\x06\x12\x12\n\x0eWEEKDAY_SUNDAY\x10\x07*\xbd\x01\n\x12\x43\x61ncellationReason\x12#\n\x1f\x43\x41NCELLATION_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43\x41NCELLATION_REASON_CLIENT\x10\x01\x12!\n\x1d\x43\x41NCELLATION_REASON_THERAPIST\x10\x02\x12\"\n\x1e\x43\x41NCELLATION_REASON_SUSPENSION\x10\x03\x12\x1b\n\x17\x43\x41NCELLATION_REASON_AGE\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'holdspace.scheduling.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_WEEKLYRANGE'].fields_by_name['weekday']._loaded_options = None
+  _globals['_WEEKLYRANGE'].fields_by_name['weekday']._serialized_options = b'\212\224#\002\020\001'
   _globals['_THERAPISTENROLLED']._loaded_options = None
   _globals['_THERAPISTENROLLED']._serialized_options = b'\212\224#4\n\026holdspace.enrolment.v1\022\014therapist_id\032\014therapist_id'
   _globals['_CONTACTHOURSPUBLISHED']._loaded_options = None
@@ -48,24 +50,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BOOKINGNOTRESTORED']._serialized_options = b'\212\224#=\n\027holdspace.scheduling.v1\022\tclient_id\032\tclient_id\032\014therapist_id'
   _globals['_SESSIONSTARTED']._loaded_options = None
   _globals['_SESSIONSTARTED']._serialized_options = b'\212\224#=\n\027holdspace.scheduling.v1\022\tclient_id\032\tclient_id\032\014therapist_id'
-  _globals['_WEEKDAY']._serialized_start=1500
-  _globals['_WEEKDAY']._serialized_end=1682
-  _globals['_CANCELLATIONREASON']._serialized_start=1685
-  _globals['_CANCELLATIONREASON']._serialized_end=1874
+  _globals['_WEEKDAY']._serialized_start=1508
+  _globals['_WEEKDAY']._serialized_end=1690
+  _globals['_CANCELLATIONREASON']._serialized_start=1693
+  _globals['_CANCELLATIONREASON']._serialized_end=1882
   _globals['_WEEKLYRANGE']._serialized_start=165
-  _globals['_WEEKLYRANGE']._serialized_end=271
-  _globals['_THERAPISTENROLLED']._serialized_start=274
-  _globals['_THERAPISTENROLLED']._serialized_end=420
-  _globals['_CONTACTHOURSPUBLISHED']._serialized_start=423
-  _globals['_CONTACTHOURSPUBLISHED']._serialized_end=600
-  _globals['_BOOKINGCONFIRMED']._serialized_start=603
-  _globals['_BOOKINGCONFIRMED']._serialized_end=841
-  _globals['_BOOKINGCANCELLED']._serialized_start=844
-  _globals['_BOOKINGCANCELLED']._serialized_end=1051
-  _globals['_BOOKINGRESTORED']._serialized_start=1054
-  _globals['_BOOKINGRESTORED']._serialized_end=1199
-  _globals['_BOOKINGNOTRESTORED']._serialized_start=1202
-  _globals['_BOOKINGNOTRESTORED']._serialized_end=1350
-  _globals['_SESSIONSTARTED']._serialized_start=1353
-  _globals['_SESSIONSTARTED']._serialized_end=1497
+  _globals['_WEEKLYRANGE']._serialized_end=279
+  _globals['_THERAPISTENROLLED']._serialized_start=282
+  _globals['_THERAPISTENROLLED']._serialized_end=428
+  _globals['_CONTACTHOURSPUBLISHED']._serialized_start=431
+  _globals['_CONTACTHOURSPUBLISHED']._serialized_end=608
+  _globals['_BOOKINGCONFIRMED']._serialized_start=611
+  _globals['_BOOKINGCONFIRMED']._serialized_end=849
+  _globals['_BOOKINGCANCELLED']._serialized_start=852
+  _globals['_BOOKINGCANCELLED']._serialized_end=1059
+  _globals['_BOOKINGRESTORED']._serialized_start=1062
+  _globals['_BOOKINGRESTORED']._serialized_end=1207
+  _globals['_BOOKINGNOTRESTORED']._serialized_start=1210
+  _globals['_BOOKINGNOTRESTORED']._serialized_end=1358
+  _globals['_SESSIONSTARTED']._serialized_start=1361
+  _globals['_SESSIONSTARTED']._serialized_end=1505
 # @@protoc_insertion_point(module_scope)

@@ -244,7 +244,9 @@ Global___BookingRestored: _TypeAlias = BookingRestored  # noqa: Y015
 
 @_typing.final
 class BookingNotRestored(_message.Message):
-    """A booking that a suspension had cancelled cannot stand again: its slot was sold or has begun."""
+    """A booking that a suspension had cancelled cannot stand again: its slot was sold or has begun, or its client was
+    suspended anew at that moment.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -1,0 +1,181 @@
+"""A consumer of foreign facts, as a role of its service."""
+
+import asyncio
+import random
+import tempfile
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import faust
+import structlog
+from aiokafka.errors import KafkaError
+from google.protobuf.message import Message
+
+from kernel.backoff import backoff_seconds
+from kernel.clock import Clock
+from kernel.consumers import checkpoints, faust_app
+from kernel.consumers.fence import Fence
+from kernel.consumers.follower import WatermarkFollower
+from kernel.consumers.halt import halt, halted_after
+from kernel.consumers.handler import BatchHandler
+from kernel.consumers.limits import ConsumerLimits, ConsumerMetrics
+from kernel.consumers.listing import Listing, On
+from kernel.consumers.passing import is_passing
+from kernel.consumers.reader import LogReader
+from kernel.consumers.records import Partition, Record
+from kernel.consumers.sweep import Sweep, check_ends
+from kernel.facts import FactTypes
+from kernel.tasks import first_to_end
+
+START_SECONDS = 60.0
+STOP_SECONDS = 5.0
+CRASH_POLL_SECONDS = 0.1
+
+log = structlog.get_logger()
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerSettings:
+    database_url: str
+    kafka: str  # host:port, several with commas
+    service: str  # also the name of its schema
+
+
+class FaustEnded(Exception):  # noqa: N818 - names the finding
+    """Faust gave up on its own."""
+
+
+class Consumer:
+    """Reads the topics of the facts it handles, in as many processes as partitions at most.
+
+    `name` is the consumer's identity in Kafka and in Postgres: a new one starts with nothing. `fact_types` knows the
+    types of `entries` and `ignores`; a type on those topics that is in neither list halts the process.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: ConsumerSettings,
+        fact_types: FactTypes,
+        entries: Sequence[On],
+        ignores: Iterable[type[Message]],
+        metrics: ConsumerMetrics,
+        clock: Clock,
+        *,
+        limits: ConsumerLimits | None = None,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """Raises WrongSetting for lists that contradict each other."""
+        self.name = name
+        self._settings = settings
+        self._listing = Listing(fact_types, entries, ignores)
+        self._metrics = metrics
+        self._clock = clock
+        self._limits = limits or ConsumerLimits()
+        self._jitter = jitter
+        self._reader = LogReader(settings.kafka)
+        self._fence = Fence(settings.database_url, settings.service, name)
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Waits for its servers and topics, then consumes until `stop`.
+
+        Raises WrongSetting when the lists contradict what this consumer has done before. Everything that must not go
+        on ends the whole process with exit code 70 after one log line.
+        """
+        await first_to_end(self._run(), self._stopping.wait())
+
+    async def stop(self) -> None:
+        """A stop that takes longer than 5 s ends the process: nothing is lost, and what was under way is done again."""
+        self._stopping.set()
+
+    async def _run(self) -> None:
+        try:
+            handler = await self._asked_again(self._prepare)
+            try:
+                await self._asked_again(lambda: self._catch_up(handler))
+                await self._consume(handler)
+            except Exception as error:
+                halt(self.name, repr(error))
+        finally:
+            self._fence.renew()
+
+    async def _asked_again(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Repeats what needs the servers until they answer."""
+        attempt = 0
+        while True:
+            try:
+                return await ask()
+            except Exception as error:
+                if not (is_passing(error) or isinstance(error, KafkaError)):
+                    raise
+                if attempt == 0:
+                    log.warning("consumer waits to start", consumer=self.name, reason=repr(error))
+                self._fence.renew()
+            await asyncio.sleep(backoff_seconds(attempt, self._jitter))
+            attempt += 1
+
+    async def _prepare(self) -> BatchHandler:
+        partitions = await self._reader.partitions(self._listing.topics)
+        begins = await self._reader.begins(partitions)
+        connection = await self._fence.connection()
+        await checkpoints.create(connection, self.name, begins)
+        since = await checkpoints.list_types(connection, self.name, self._listing, self._clock.now())
+        return BatchHandler(
+            self.name, self._listing, since, self._fence, self._reader, self._metrics, self._limits, self._jitter
+        )
+
+    async def _catch_up(self, handler: BatchHandler) -> None:
+        """Reads in bulk what lies far back, then shows Kafka where the group is, so that Faust does not start there."""
+        next_offsets = await handler.next_offsets()
+        ends = await self._reader.ends(next_offsets)
+        check_ends(next_offsets, ends)
+        for partition, offset in next_offsets.items():
+            if ends[partition] - offset >= self._limits.catch_up_records_min:
+                log.info("consumer catches up", consumer=self.name, records=ends[partition] - offset)
+                await handler.read_up_to(partition, ends[partition])
+        await self._reader.hint(self.name, await handler.next_offsets())
+
+    async def _consume(self, handler: BatchHandler) -> None:
+        async def take(records: Sequence[Record]) -> None:
+            try:
+                await handler.handle(records)
+            except Exception as error:  # An exception would acknowledge the batch.
+                halt(self.name, repr(error))
+
+        topics = sorted(self._listing.topics)
+        settings = self._settings
+        with tempfile.TemporaryDirectory(prefix="faust-", ignore_cleanup_errors=True) as folder:
+            app = faust_app.build(self.name, settings.kafka, topics, Path(folder), take, self._limits)
+            sweep = Sweep(self.name, handler, self._reader, lambda: _assigned(app), self._metrics)
+            follower = WatermarkFollower(
+                self.name, topics, settings.database_url, settings.service, self._reader, self._metrics, self._clock
+            )
+            try:
+                await self._start(app)
+                log.info("consumer started", consumer=self.name, topics=topics)
+                await first_to_end(sweep.run(), follower.run(), _watch(app))
+            finally:
+                with halted_after(self.name, STOP_SECONDS):
+                    await app.stop()
+
+    async def _start(self, app: faust.App) -> None:
+        """Faust waits for ever when the broker refuses its settings."""
+        start = asyncio.ensure_future(app.start())
+        await asyncio.wait([start], timeout=START_SECONDS)
+        if not start.done():
+            halt(self.name, f"Faust did not start within {START_SECONDS:g} s")
+        start.result()
+
+
+async def _watch(app: faust.App) -> None:
+    while not (app.crashed or app.should_stop):  # noqa: ASYNC110 - Faust offers no event for both
+        await asyncio.sleep(CRASH_POLL_SECONDS)
+    raise FaustEnded
+
+
+def _assigned(app: faust.App) -> frozenset[Partition]:
+    return frozenset(Partition(*partition) for partition in app.consumer.assignment())

@@ -1,0 +1,66 @@
+"""What no record reveals: a gap at the tail, a topic made anew, a wish to redrive. Looked for every two seconds."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from aiokafka.errors import KafkaError
+
+from kernel.consumers.handler import BatchHandler
+from kernel.consumers.limits import ConsumerMetrics
+from kernel.consumers.passing import is_passing
+from kernel.consumers.reader import LogChanged, LogReader
+from kernel.consumers.records import Partition
+
+SWEEP_SECONDS = 2.0
+
+
+class Sweep:
+    """`assigned` returns the partitions that this process has now."""
+
+    def __init__(
+        self,
+        consumer: str,
+        handler: BatchHandler,
+        reader: LogReader,
+        assigned: Callable[[], frozenset[Partition]],
+        metrics: ConsumerMetrics,
+    ) -> None:
+        self._consumer = consumer
+        self._handler = handler
+        self._reader = reader
+        self._assigned = assigned
+        self._metrics = metrics
+
+    async def run(self) -> None:
+        """Never returns. Raises what the handler raises, and LogChanged."""
+        former: Mapping[Partition, int] = {}
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            try:
+                former = await self._once(former)
+            except Exception as error:
+                if not (is_passing(error) or isinstance(error, KafkaError)):
+                    raise
+
+    async def _once(self, former: Mapping[Partition, int]) -> Mapping[Partition, int]:
+        """Reads on where the checkpoint has not moved since the last time, though there are records."""
+        assigned = self._assigned()
+        next_offsets = {p: offset for p, offset in (await self._handler.next_offsets()).items() if p in assigned}
+        ends = await self._reader.ends(next_offsets)
+        check_ends(next_offsets, ends)
+        for partition, offset in next_offsets.items():
+            if former.get(partition) == offset < ends[partition]:
+                await self._handler.read_up_to(partition, ends[partition])
+        await self._handler.redrive(assigned)
+        self._metrics.lag_records(self._consumer, sum(ends[p] - offset for p, offset in next_offsets.items()))
+        return next_offsets
+
+
+def check_ends(next_offsets: Mapping[Partition, int], ends: Mapping[Partition, int]) -> None:
+    """Takes checkpoints, and ends that were read after them. Raises LogChanged when one is above its log's end."""
+    for partition, offset in next_offsets.items():
+        if offset > ends[partition]:
+            raise LogChanged(
+                f"{partition.topic}, partition {partition.number}, ends at {ends[partition]}, below the checkpoint"
+                f" {offset}: it was made anew"
+            )

@@ -1,0 +1,166 @@
+"""Calls of messaging's API to commands and queries."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+
+import grpc
+
+from holdspace.messaging.v1 import service_pb2_grpc
+from holdspace.messaging.v1.events_pb2 import SIDE_CLIENT, SIDE_THERAPIST
+from holdspace.messaging.v1.service_pb2 import (
+    STAGE_ENQUIRY,
+    Conversation,
+    GetConversationRequest,
+    GetConversationResponse,
+    GetMessageRequest,
+    GetMessageResponse,
+    ImportMessagesRequest,
+    ImportMessagesResponse,
+    ListConversationsRequest,
+    ListConversationsResponse,
+    ListMessagesRequest,
+    ListMessagesResponse,
+    Message,
+    SendManyRequest,
+    SendManyResponse,
+    SendMessageRequest,
+    SendMessageResponse,
+    SendStreamRequest,
+    SendStreamResponse,
+)
+from kernel.errors import Rejected
+from kernel.facts import timestamp
+from kernel.grpc.call import current_call
+from kernel.grpc.paging import page
+from kernel.grpc.reads import Reads
+from kernel.queries import Queries
+from kernel.store.interface import EventStore
+from services.messaging.importing import Importing
+from services.messaging.sending import Sending
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class MessagingApi(service_pb2_grpc.MessagingServiceServicer):
+    def __init__(
+        self, sending: Sending, importing: Importing, queries: Queries, reads: Reads, store: EventStore
+    ) -> None:
+        self._sending = sending
+        self._importing = importing
+        self._queries = queries
+        self._reads = reads
+        self._store = store
+
+    async def SendMessage(self, request: SendMessageRequest, context: Context) -> SendMessageResponse:
+        return await self._sending.one(request, current_call())
+
+    async def SendMany(self, request: SendManyRequest, context: Context) -> SendManyResponse:
+        return await self._sending.many(request, current_call())
+
+    def SendStream(
+        self, request_iterator: AsyncIterator[SendStreamRequest], context: Context
+    ) -> AsyncIterator[SendStreamResponse]:
+        return self._sending.stream(request_iterator)
+
+    async def ImportMessages(self, request: ImportMessagesRequest, context: Context) -> ImportMessagesResponse:
+        return await self._importing.lines(request, current_call())
+
+    async def GetConversation(self, request: GetConversationRequest, context: Context) -> GetConversationResponse:
+        await self._reads.wait(request.at_least)
+        row = await self._conversation(request.conversation_id, request.participant_id)
+        return GetConversationResponse(conversation=conversation_of(row))
+
+    async def ListConversations(self, request: ListConversationsRequest, context: Context) -> ListConversationsResponse:
+        asked = page(request)
+        after = _instant(asked.after[0]) if asked.after else None
+        after_id = asked.after[1] if len(asked.after) > 1 else ""
+        await self._reads.wait(request.at_least)
+        rows = await self._queries.rows("conversations", request.participant_id, after, after_id, asked.size + 1)
+        shown = rows[: asked.size]
+        more = len(rows) > asked.size
+        return ListConversationsResponse(
+            conversations=[conversation_of(row) for row in shown],
+            next_page_token=asked.next(shown[-1]["last_message_at"].isoformat(), shown[-1]["conversation_id"])
+            if more
+            else "",
+        )
+
+    async def ListMessages(self, request: ListMessagesRequest, context: Context) -> ListMessagesResponse:
+        asked = page(request)
+        after = _number(asked.after[0]) if asked.after else 0
+        await self._reads.wait(request.at_least)
+        side = side_of(
+            await self._conversation(request.conversation_id, request.participant_id), request.participant_id
+        )
+        rows = await self._queries.rows("messages", request.conversation_id, after, side, asked.size + 1)
+        shown = rows[: asked.size]
+        return ListMessagesResponse(
+            messages=[message_of(row) for row in shown],
+            next_page_token=asked.next(str(shown[-1]["sequence"])) if len(rows) > asked.size else "",
+        )
+
+    async def GetMessage(self, request: GetMessageRequest, context: Context) -> GetMessageResponse:
+        await self._reads.wait(request.at_least)
+        side = side_of(
+            await self._conversation(request.conversation_id, request.participant_id), request.participant_id
+        )
+        if request.sequence < 1 or request.sequence > 2**62:
+            raise Rejected("NOT_FOUND", "sequence")
+        rows = await self._queries.rows("messages", request.conversation_id, request.sequence - 1, side, 1)
+        if not rows or rows[0]["sequence"] != request.sequence:
+            raise Rejected("NOT_FOUND", "sequence")
+        body = await self._store.attachment(rows[0]["message_id"])
+        return GetMessageResponse(message=message_of(rows[0]), body=body or b"")
+
+    async def _conversation(self, conversation_id: str, participant_id: str) -> Any:  # noqa: ANN401 - a row
+        """Somebody else's conversation answers like one that does not exist."""
+        rows = await self._queries.rows("conversation", conversation_id, participant_id)
+        if not rows:
+            raise Rejected("NOT_FOUND", "conversation_id")
+        return rows[0]
+
+
+def side_of(conversation: Any, participant_id: str) -> int:  # noqa: ANN401 - a row
+    return SIDE_CLIENT if conversation["client_id"] == participant_id else SIDE_THERAPIST
+
+
+def conversation_of(row: Any) -> Conversation:  # noqa: ANN401 - a row
+    return Conversation(
+        conversation_id=row["conversation_id"],
+        client_id=row["client_id"],
+        therapist_id=row["therapist_id"],
+        stage=STAGE_ENQUIRY,
+        opened_at=timestamp(row["opened_at"]),
+        last_message_at=timestamp(row["last_message_at"]),
+        message_count=row["message_count"],
+    )
+
+
+def message_of(row: Any) -> Message:  # noqa: ANN401 - a row
+    return Message(
+        conversation_id=row["conversation_id"],
+        sequence=row["sequence"],
+        message_id=row["message_id"],
+        sender=row["sender"],
+        expects=row["expects"],
+        kind=row["kind"],
+        automatic=row["automatic"],
+        sent_at=timestamp(row["sent_at"]),
+        body_size=row["body_size"],
+        body_sha256=row["body_sha256"],
+        withheld=row["withheld"],
+    )
+
+
+def _instant(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise Rejected("PAGE_TOKEN_STALE", "page_token") from None
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or len(text) > 18:
+        raise Rejected("PAGE_TOKEN_STALE", "page_token")
+    return int(text)

@@ -1,0 +1,80 @@
+"""What messaging does because of facts, other services' and its own."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+
+from holdspace.kernel.v1.gate_pb2 import GateCopied
+from holdspace.moderation.v1.events_pb2 import (
+    BrakeLapsed,
+    ClientBanned,
+    ClientBraked,
+    ClientReinstated,
+    ClientSuspended,
+    SuspensionConfirmed,
+    SuspensionLapsed,
+)
+from holdspace.scheduling.v1.events_pb2 import TherapistEnrolled
+from kernel.commands import Command
+from kernel.consumers.records import ForeignFact
+from kernel.errors import StoreUnavailable
+from kernel.facts import instant
+from kernel.foreign import OnForeign, copied_gate
+from kernel.own_facts import OwnFact
+from kernel.queries import Queries
+from kernel.reactions import OnOwn
+from services.messaging.domain.conversation import CLOSED, RestoreMessages, WithholdMessages
+
+LANES = "messaging.lanes"
+
+STANDING = (
+    ClientBraked,
+    ClientSuspended,
+    SuspensionConfirmed,
+    ClientBanned,
+    ClientReinstated,
+    SuspensionLapsed,
+    BrakeLapsed,
+)
+
+
+def copy_standing(fact: ForeignFact, now: datetime) -> Sequence[Command]:
+    return [copied_gate("standing", fact.payload.client_id, fact.payload.standing, fact, now)]
+
+
+def copy_enrolment(fact: ForeignFact, now: datetime) -> Sequence[Command]:
+    return [copied_gate("enrolment", fact.payload.therapist_id, fact.payload.enrolment, fact, now)]
+
+
+REACTIONS = [
+    *(OnForeign(message, copy_standing, imported=True) for message in STANDING),
+    OnForeign(TherapistEnrolled, copy_enrolment, imported=True),
+]
+
+
+def own_reactions(queries: Queries) -> list[OnOwn]:
+    return [OnOwn("hold-back-or-give-back", GateCopied, partial(hold_back_or_give_back, queries))]
+
+
+async def hold_back_or_give_back(queries: Queries, fact: OwnFact, now: datetime) -> Sequence[Command]:
+    """A suspension withholds what slipped in between its decision and its copy here; a reinstatement restores it.
+
+    No message can follow the copy, so the rows up to its position are all there is to find.
+    """
+    copied: GateCopied = fact.payload
+    if copied.gate != "standing":
+        return []
+    if copied.source_type == ClientReinstated.DESCRIPTOR.full_name:
+        await _reached(queries, fact.position)
+        return [RestoreMessages(row["conversation_id"], now) for row in await queries.rows("withheld", copied.subject)]
+    if copied.phases[0].state in CLOSED:
+        await _reached(queries, fact.position)
+        rows = await queries.rows("sent_since", copied.subject, instant(copied.decided_at))
+        return [WithholdMessages(row["conversation_id"], tuple(row["sequences"]), now) for row in rows]
+    return []
+
+
+async def _reached(queries: Queries, position: int) -> None:
+    """Raises StoreUnavailable while the read model is behind; the reaction is then tried again."""
+    if await queries.position() < position:
+        raise StoreUnavailable("the read model is behind")

@@ -1,0 +1,47 @@
+"""Constructs messaging from its settings."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from holdspace.kernel.v1 import gate_pb2
+from holdspace.messaging.v1 import events_pb2, service_pb2_grpc
+from holdspace.moderation.v1 import events_pb2 as moderation_events_pb2
+from holdspace.scheduling.v1 import events_pb2 as scheduling_events_pb2
+from kernel.facts import FactTypes
+from kernel.metrics import Metrics
+from kernel.process import MIGRATE, Role
+from kernel.service import Definition, ForeignFacts, Migrating, Work, open_parts
+from services.messaging.api import MessagingApi
+from services.messaging.app import ROUTES
+from services.messaging.importing import Importing
+from services.messaging.projections import READ_MODEL
+from services.messaging.reactions import LANES, REACTIONS, own_reactions
+from services.messaging.sending import Sending, StreamLimits
+from services.messaging.settings import Settings
+
+MESSAGING = Definition(
+    name="messaging",
+    routes=ROUTES,
+    own_facts=FactTypes(gate_pb2, events_pb2),
+    foreign_facts=FactTypes(moderation_events_pb2, scheduling_events_pb2),
+    read_model=READ_MODEL,
+    queries=Path(__file__).parent / "queries.sql",
+)
+
+
+async def wire(settings: Settings, metrics: Metrics, roles: Collection[str]) -> Sequence[Role]:
+    """Raises StoreUnavailable while the database cannot be used."""
+    if MIGRATE in roles:
+        return [Migrating(MESSAGING, settings)]
+    parts = await open_parts(MESSAGING, settings, metrics)
+    limits = StreamLimits(settings.stream_idle_seconds, settings.stream_age_seconds)
+    gates_fresh = parts.freshness(LANES).is_fresh
+    sending = Sending(parts.path, parts.reads, gates_fresh, parts.clock, parts.ids, limits)
+    importing = Importing(parts.path, parts.reads, parts.clock, parts.ids)
+    api = MessagingApi(sending, importing, parts.queries, parts.reads, parts.store)
+    work = Work(
+        api=[(service_pb2_grpc.add_MessagingServiceServicer_to_server, api)],
+        own_reactions=own_reactions(parts.queries),
+        foreign=[ForeignFacts(LANES, REACTIONS)],
+    )
+    return parts.roles(roles, work)

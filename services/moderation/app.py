@@ -1,0 +1,64 @@
+"""Every command of moderation and the stream it runs on."""
+
+from collections.abc import Callable
+from typing import Any
+
+from kernel.commands import Fold, Read, Route
+from kernel.gates import COPY_GATE, gate_of
+from services.moderation.domain import client_standing, decisions, reporter, reporting
+from services.moderation.domain.client_standing import ClientStanding, Fact
+from services.moderation.domain.decisions import (
+    BanClient,
+    BrakeClient,
+    ConfirmSuspension,
+    DecideReport,
+    ReinstateClient,
+    SuspendClient,
+    WarnClient,
+)
+from services.moderation.domain.ends import RecordEnds, after_ends, record_ends
+from services.moderation.domain.reporter import NoteFinding, Reporter, note_finding
+from services.moderation.domain.reporting import NoteContact, ReportClient
+
+CLIENT_STANDING = Fold(ClientStanding(), client_standing.evolve)
+REPORTER = Fold(Reporter(), reporter.evolve)
+
+
+def client_stream(client_id: str) -> str:
+    return f"client-{client_id}"
+
+
+def reporter_stream(reporter_id: str) -> str:
+    return f"reporter-{reporter_id}"
+
+
+ENROLMENT_OF_REPORTER: Read = gate_of("enrolment", "reporter_id")
+REPORTER_AS_CLIENT = Read(lambda command: client_stream(command.reporter_id), CLIENT_STANDING)
+RECORD_OF_REPORTER = Read(lambda command: reporter_stream(command.reporter_id), REPORTER)
+
+
+def on_client(command: type[Any], rule: Callable[..., list[Fact]], *reads: Read, urgent: bool = True) -> Route:
+    return Route(
+        command,
+        lambda command: client_stream(command.client_id),
+        CLIENT_STANDING,
+        after_ends(rule),
+        reads=reads,
+        urgent=urgent,
+    )
+
+
+ROUTES = [
+    on_client(ReportClient, reporting.report, ENROLMENT_OF_REPORTER, REPORTER_AS_CLIENT, RECORD_OF_REPORTER),
+    on_client(NoteContact, reporting.note_contact, urgent=False),
+    on_client(DecideReport, decisions.decide_report),
+    on_client(WarnClient, decisions.warn),
+    on_client(BrakeClient, decisions.brake),
+    on_client(SuspendClient, decisions.suspend),
+    on_client(ConfirmSuspension, decisions.confirm),
+    on_client(ReinstateClient, decisions.reinstate),
+    on_client(BanClient, decisions.ban),
+    on_client(RecordEnds, record_ends, urgent=False),
+    Route(NoteFinding, lambda command: reporter_stream(command.reporter_id), REPORTER, note_finding),
+    COPY_GATE,
+]

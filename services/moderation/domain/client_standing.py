@@ -1,0 +1,121 @@
+"""A client's standing: a pure fold of what was reported and decided about them.
+
+What ends by time needs no fact to end: the phases say until when, and whoever reads them evaluates them at an instant.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import assert_never
+
+from holdspace.moderation.v1.events_pb2 import (
+    BrakeLapsed,
+    ClientBanned,
+    ClientBraked,
+    ClientReinstated,
+    ClientReported,
+    ClientSuspended,
+    ClientWarned,
+    ReportDecided,
+    SuspensionConfirmed,
+    SuspensionLapsed,
+)
+from holdspace.moderation.v1.private_pb2 import ContactSeen, ReportWeighed
+from kernel.gates import Gate, phases_of
+from services.moderation.domain.reports import Report, scoring
+
+GOOD, BRAKED, SUSPENDED, BANNED = "GOOD", "BRAKED", "SUSPENDED", "BANNED"
+CLOSED = (SUSPENDED, BANNED)
+
+Phases = tuple[tuple[str, datetime | None], ...]
+StandingFact = (
+    ClientBraked
+    | ClientSuspended
+    | SuspensionConfirmed
+    | ClientBanned
+    | ClientReinstated
+    | SuspensionLapsed
+    | BrakeLapsed
+)
+Fact = ContactSeen | ClientReported | ReportWeighed | ReportDecided | ClientWarned | StandingFact
+
+
+@dataclass(frozen=True, slots=True)
+class ClientStanding:
+    phases: Phases = ((GOOD, None),)
+    decided_at: datetime | None = None  # when the phases began; None: nothing was ever decided
+    under_review: frozenset[str] = frozenset()  # reports of the provisional suspension in force; empty: there is none
+    is_reinstated: bool = True  # no measure was taken since a person last gave the standing back
+    warnings: int = 0
+    reports: Mapping[str, Report] = field(default_factory=dict)  # by id, in the order they came
+    contacts: frozenset[str] = frozenset()  # therapists the client wrote to
+    as_of: datetime | None = None  # when the last fact happened
+
+    def at(self, now: datetime) -> str:
+        """Returns the state at an instant."""
+        return Gate(phases=self.phases).at(now)
+
+    def from_(self, now: datetime) -> Phases:
+        """Returns the phases that are not over at an instant."""
+        return tuple((state, until) for state, until in self.phases if until is None or now < until)
+
+    def since(self, now: datetime) -> datetime | None:
+        """Returns when the state at an instant began."""
+        return max((until for _, until in self.phases if until is not None and until <= now), default=self.decided_at)
+
+
+def after(standing: ClientStanding, facts: Iterable[Fact], at: datetime) -> ClientStanding:
+    for fact in facts:
+        standing = evolve(standing, fact, at)
+    return standing
+
+
+def evolve(standing: ClientStanding, fact: Fact, at: datetime) -> ClientStanding:
+    standing = replace(standing, as_of=at)
+    match fact:
+        case ContactSeen():
+            return replace(standing, contacts=standing.contacts | {fact.therapist_id})
+        case ClientReported():
+            return with_report(standing, Report(fact.report_id, fact.reporter_id, fact.severity, at))
+        case ReportWeighed():
+            report = standing.reports[fact.report_id]
+            weighed = replace(report, reliability=fact.reliability, in_good_standing=fact.in_good_standing)
+            return with_report(standing, weighed)
+        case ReportDecided():
+            report = standing.reports[fact.report_id]
+            decided = replace(report, finding=fact.finding, decided_at=at, moderator_id=fact.moderator_id)
+            return with_report(standing, decided)
+        case ClientWarned():
+            return replace(standing, warnings=standing.warnings + 1)
+        case _:
+            return with_measure(replace(standing, phases=phases_of(fact.standing), decided_at=at), fact)
+
+
+def with_measure(standing: ClientStanding, fact: StandingFact) -> ClientStanding:
+    match fact:
+        case ClientSuspended():
+            under_review = frozenset(fact.report_ids) if fact.provisional else frozenset()
+            return replace(standing, under_review=under_review, is_reinstated=False)
+        case ClientBraked() | SuspensionConfirmed() | ClientBanned():
+            return replace(standing, under_review=frozenset(), is_reinstated=False)
+        case SuspensionLapsed():
+            return replace(spend(standing, standing.under_review), under_review=frozenset())
+        case BrakeLapsed():
+            return standing
+        case ClientReinstated():
+            # A person judged what scored until now: it alone does not overrule them.
+            judged = (report.report_id for report in scoring(standing.reports, standing.contacts))
+            return replace(spend(standing, judged), under_review=frozenset(), is_reinstated=True)
+        case _:
+            assert_never(fact)
+
+
+def with_report(standing: ClientStanding, report: Report) -> ClientStanding:
+    return replace(standing, reports={**standing.reports, report.report_id: report})
+
+
+def spend(standing: ClientStanding, report_ids: Iterable[str]) -> ClientStanding:
+    """Returns the standing whose named reports cannot suspend, those undecided, until they are decided."""
+    named = [standing.reports[report_id] for report_id in report_ids]
+    spent = {report.report_id: replace(report, spent=True) for report in named if report.is_undecided}
+    return replace(standing, reports={**standing.reports, **spent})

@@ -1,0 +1,117 @@
+"""What a report and a first contact lead to under the policy."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from holdspace.moderation.v1.events_pb2 import ClientReported, Severity
+from holdspace.moderation.v1.private_pb2 import ContactSeen, ReportWeighed
+from kernel.errors import Rejected
+from kernel.gates import Gate
+from services.moderation.domain.client_standing import CLOSED, GOOD, ClientStanding, Fact, after
+from services.moderation.domain.measures import braked, suspended
+from services.moderation.domain.policy import Policy
+from services.moderation.domain.reporter import Reporter
+from services.moderation.domain.reports import Report, scoring, tally
+
+
+@dataclass(frozen=True, slots=True)
+class ReportClient:
+    client_id: str
+    reporter_id: str
+    report_id: str
+    severity: Severity.ValueType
+    enrolment_fresh: bool  # whether the copy of enrolments is recent enough to call a reporter unknown
+    policy: Policy
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NoteContact:
+    """The client wrote to this therapist."""
+
+    client_id: str
+    therapist_id: str
+    policy: Policy
+    now: datetime
+
+
+def report_id(reporter_id: str, client_id: str, request_id: str) -> str:
+    """Returns the id of the report that a request makes, however often and by whatever service it comes: 32 hexadecimal
+    digits of a digest over the three.
+    """
+    return hashlib.sha256(f"{reporter_id}\n{client_id}\n{request_id}".encode()).hexdigest()[:32]
+
+
+def report(
+    command: ReportClient, standing: ClientStanding, enrolment: Gate, as_client: ClientStanding, reporter: Reporter
+) -> list[Fact]:
+    """`enrolment`, `as_client` (their own standing) and `reporter` are the reporter's."""
+    if (known := standing.reports.get(command.report_id)) is not None:
+        if known.severity != command.severity:
+            raise Rejected("REQUEST_REUSED", "request_id")
+        return []  # A retried report is still one report.
+    may_report(command, standing, enrolment)
+    reported = ClientReported(
+        client_id=command.client_id,
+        report_id=command.report_id,
+        reporter_id=command.reporter_id,
+        severity=command.severity,
+    )
+    weighed = ReportWeighed(
+        client_id=command.client_id,
+        report_id=command.report_id,
+        reporter_id=command.reporter_id,
+        reliability=reporter.reliability(command.policy),
+        in_good_standing=as_client.at(command.now) not in CLOSED,
+    )
+    told = after(standing, [reported, weighed], command.now)
+    return [reported, weighed, *measure(command, told, [told.reports[command.report_id]])]
+
+
+def may_report(command: ReportClient, standing: ClientStanding, enrolment: Gate) -> None:
+    if command.reporter_id == command.client_id:
+        raise Rejected("REPORT_OF_ONESELF", "reporter_id")
+    if enrolment.at(command.now) != "ENROLLED":
+        if not command.enrolment_fresh:
+            raise Rejected("GATE_STALE")
+        raise Rejected("REPORTER_UNKNOWN", "reporter_id")
+    undecided = [r for r in standing.reports.values() if r.reporter_id == command.reporter_id and r.is_undecided]
+    if len(undecided) >= command.policy.open_reports_max:
+        raise Rejected("OPEN_REPORTS_TOO_MANY", "reporter_id")
+
+
+def note_contact(command: NoteContact, standing: ClientStanding) -> list[Fact]:
+    """From a contact on, what the therapist reported before scores as well."""
+    if command.therapist_id in standing.contacts:
+        return []
+    seen = ContactSeen(client_id=command.client_id, therapist_id=command.therapist_id)
+    told = after(standing, [seen], command.now)
+    waited = [report for report in told.reports.values() if report.reporter_id == command.therapist_id]
+    return [seen, *measure(command, told, waited)]
+
+
+def measure(command: ReportClient | NoteContact, standing: ClientStanding, came: Sequence[Report]) -> list[Fact]:
+    """Returns what the policy does, if anything, now that these reports came to score.
+
+    What is in force stays as it is unless this is graver: nothing but a person prolongs a measure.
+    """
+    policy, now = command.policy, command.now
+    votes = scoring(standing.reports, standing.contacts)
+    came_to_score = [report for report in came if report in votes]
+    if not came_to_score or standing.at(now) in CLOSED:
+        return []
+    if grounds := grounds_to_suspend(votes, came_to_score, policy):
+        return [suspended(command.client_id, now + policy.review, policy, grounds=grounds)]
+    if standing.at(now) == GOOD and tally(votes, policy).reaches(policy.brake):
+        return [braked(command.client_id, now + policy.brake_term, policy, grounds=votes)]
+    return []
+
+
+def grounds_to_suspend(votes: Iterable[Report], came: Iterable[Report], policy: Policy) -> list[Report]:
+    """Returns the reports that suspend the client, none when they do not."""
+    able = [report for report in votes if report.can_suspend]
+    if tally(able, policy).reaches(policy.suspension):
+        return able
+    return [r for r in came if r in able and r.severity == policy.suspends_at_once and r.in_good_standing]

@@ -1,0 +1,111 @@
+"""Every command of scheduling and the stream it runs on."""
+
+from datetime import datetime
+
+from kernel.commands import Fold, Read, Route
+from kernel.gates import COPY_GATE, gate_of
+from services.scheduling.domain import booking, suspension, therapist
+from services.scheduling.domain.booking import (
+    Booking,
+    CancelBooking,
+    ConfirmBooking,
+    ExpireHold,
+    HoldSlot,
+    StartSession,
+)
+from services.scheduling.domain.suspension import (
+    CancelForSuspension,
+    GiveUpRestoring,
+    RestoreBooking,
+    SetBookingsAside,
+    SuspendedBookings,
+    TakeBookingsUp,
+)
+from services.scheduling.domain.therapist import EnrolTherapist, PublishContactHours, Therapist
+
+THERAPIST = Fold(Therapist(), therapist.evolve)
+BOOKING = Fold(Booking(), booking.evolve)
+SUSPENDED_BOOKINGS = Fold(SuspendedBookings(), suspension.evolve)
+
+BOOKING_PREFIX = "booking-"
+
+
+def therapist_stream(therapist_id: str) -> str:
+    return f"therapist-{therapist_id}"
+
+
+def booking_stream(booking_id: str) -> str:
+    return f"{BOOKING_PREFIX}{booking_id}"
+
+
+def booking_of(stream: str) -> str:
+    """Takes the name of a booking's stream and returns the booking's id."""
+    return stream.removeprefix(BOOKING_PREFIX)
+
+
+def client_stream(client_id: str) -> str:
+    return f"client-{client_id}"
+
+
+def on_therapist(command: EnrolTherapist | PublishContactHours) -> str:
+    return therapist_stream(command.therapist_id)
+
+
+def on_booking(
+    command: HoldSlot
+    | ConfirmBooking
+    | StartSession
+    | CancelBooking
+    | ExpireHold
+    | CancelForSuspension
+    | RestoreBooking
+    | GiveUpRestoring,
+) -> str:
+    return booking_stream(command.booking_id)
+
+
+def on_client(command: SetBookingsAside | TakeBookingsUp) -> str:
+    return client_stream(command.client_id)
+
+
+def expire_hold(holder: str, now: datetime) -> ExpireHold:
+    return ExpireHold(booking_of(holder), now)
+
+
+OF_THERAPIST = Read(lambda command: therapist_stream(command.therapist_id), THERAPIST)
+STANDING_OF_CLIENT = gate_of("standing", "client_id")
+STANDING_OF_THERAPIST = gate_of("standing", "therapist_id")
+AGE_OF_CLIENT = gate_of("age", "client_id")
+GATES = [STANDING_OF_CLIENT, STANDING_OF_THERAPIST, AGE_OF_CLIENT]
+
+ROUTES = [
+    Route(EnrolTherapist, on_therapist, THERAPIST, therapist.enrol),
+    Route(PublishContactHours, on_therapist, THERAPIST, therapist.publish),
+    Route(
+        HoldSlot,
+        on_booking,
+        BOOKING,
+        booking.hold,
+        reads=[OF_THERAPIST, STANDING_OF_CLIENT, STANDING_OF_THERAPIST],
+        claim_taken="SLOT_TAKEN",
+        expire_hold=expire_hold,
+    ),
+    Route(ConfirmBooking, on_booking, BOOKING, booking.confirm, reads=GATES),
+    Route(StartSession, on_booking, BOOKING, booking.start, reads=GATES),
+    Route(CancelBooking, on_booking, BOOKING, booking.cancel),
+    Route(ExpireHold, on_booking, BOOKING, booking.expire),
+    Route(SetBookingsAside, on_client, SUSPENDED_BOOKINGS, suspension.set_aside, reads=[STANDING_OF_CLIENT]),
+    Route(CancelForSuspension, on_booking, BOOKING, suspension.cancel_for_suspension, reads=[STANDING_OF_CLIENT]),
+    Route(TakeBookingsUp, on_client, SUSPENDED_BOOKINGS, suspension.take_up, reads=[STANDING_OF_CLIENT]),
+    Route(
+        RestoreBooking,
+        on_booking,
+        BOOKING,
+        suspension.restore,
+        reads=[STANDING_OF_CLIENT],
+        claim_taken="SLOT_TAKEN",
+        expire_hold=expire_hold,
+    ),
+    Route(GiveUpRestoring, on_booking, BOOKING, suspension.give_up_restoring),
+    COPY_GATE,
+]

@@ -1,0 +1,228 @@
+"""Tokens of three kinds: those that say who calls, those of a list's pages, and those of a revision."""
+
+import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from google.protobuf.message import Message
+from jwt import encode
+from jwt.algorithms import ECAlgorithm, HMACAlgorithm, RSAAlgorithm
+
+from holdspace.kernel.v1 import tokens_pb2
+from kernel.clock import ManualClock
+from kernel.errors import Rejected
+from kernel.grpc import auth
+from kernel.grpc.auth import Authenticator
+from kernel.grpc.jwks import Keys
+from kernel.grpc.opaque import seal
+from kernel.grpc.paging import page
+from kernel.grpc.revision import Revision, at_least
+from tests.unit.kernel.diary import AUDIENCE, ISSUER, NOW, Issuer, diary_pb2, rejection
+
+
+class JwksServer:
+    """An issuer's JWKS over HTTP, which counts how often it is asked and can be made to fail."""
+
+    def __init__(self, body: str) -> None:
+        self.body = body
+        self.status = 200
+        self.asked = 0
+        self.url = ""
+
+    async def answer(self, _: web.Request) -> web.Response:
+        self.asked += 1
+        return web.Response(text=self.body, status=self.status, content_type="application/json")
+
+
+@asynccontextmanager
+async def jwks_server(body: str) -> AsyncIterator[JwksServer]:
+    it = JwksServer(body)
+    app = web.Application()
+    app.router.add_get("/jwks", it.answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    it.url = f"http://127.0.0.1:{runner.addresses[0][1]}/jwks"
+    try:
+        yield it
+    finally:
+        await runner.cleanup()
+
+
+def authenticator(source: str, clock: ManualClock) -> Authenticator:
+    return Authenticator(Keys(source, clock), clock, issuer=ISSUER, audience=AUDIENCE)
+
+
+async def is_trusted(by: Authenticator, token: str) -> bool:
+    try:
+        await by.caller(f"Bearer {token}")
+    except Rejected as rejected:
+        if rejected.reason != "TOKEN_INVALID":
+            raise
+        return False
+    return True
+
+
+async def test_an_unknown_key_is_asked_for_at_most_every_30_seconds() -> None:
+    old, new, clock = Issuer("k1"), Issuer("k2"), ManualClock(NOW)
+    async with jwks_server(old.jwks()) as server:
+        keys = authenticator(server.url, clock)
+        await keys.load()
+        server.body = old.jwks(new)
+        assert await is_trusted(keys, old.token())
+        for _ in range(5):
+            clock.advance(timedelta(seconds=5))
+            assert not await is_trusted(keys, new.token())
+        assert server.asked == 1
+        clock.advance(timedelta(seconds=5))
+        assert await is_trusted(keys, new.token())
+        assert server.asked == 2
+        assert not await is_trusted(keys, Issuer("k3").token())
+        assert server.asked == 2
+
+
+async def test_the_last_good_keys_stay_while_the_issuer_fails() -> None:
+    issuer, clock = Issuer(), ManualClock(NOW)
+    async with jwks_server(issuer.jwks()) as server:
+        keys = authenticator(server.url, clock)
+        await keys.load()
+        for status, body in ((503, ""), (200, "<html>"), (200, '{"keys": []}'), (200, '{"keys": 3}'), (200, "[]")):
+            server.status, server.body = status, body
+            clock.advance(timedelta(minutes=6))
+            assert await is_trusted(keys, issuer.token())
+        assert server.asked == 6
+    clock.advance(timedelta(minutes=6))
+    assert await is_trusted(keys, issuer.token())
+
+
+async def test_a_withdrawn_key_is_trusted_for_five_minutes_more_at_most() -> None:
+    old, new, clock = Issuer("k1"), Issuer("k2"), ManualClock(NOW)
+    async with jwks_server(old.jwks()) as server:
+        keys = authenticator(server.url, clock)
+        await keys.load()
+        clock.advance(timedelta(minutes=4))
+        assert await is_trusted(keys, old.token())
+        server.body = new.jwks()
+        clock.advance(timedelta(minutes=5))
+        assert not await is_trusted(keys, old.token())
+
+
+async def test_a_token_is_verified_once_and_forgotten_when_it_expires(tmp_path: Path) -> None:
+    issuer, clock, path = Issuer(), ManualClock(NOW), tmp_path / "jwks"
+    path.write_text(issuer.jwks())
+    keys = authenticator(str(path), clock)
+    await keys.load()
+    token = issuer.token("ann", "a b", "person", exp=NOW.timestamp() + 60)
+    first = await keys.caller(f"Bearer {token}")
+    assert (first.subject, first.kind, first.rights) == ("ann", "person", frozenset({"a", "b"}))
+    assert await keys.caller(f"Bearer {token}") is first
+    clock.advance(timedelta(seconds=60))
+    assert not await is_trusted(keys, token)
+
+
+async def test_remembered_tokens_have_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    issuer, clock, path = Issuer(), ManualClock(NOW), tmp_path / "jwks"
+    path.write_text(issuer.jwks())
+    keys = authenticator(str(path), clock)
+    await keys.load()
+    monkeypatch.setattr(auth, "CACHED_TOKENS_MAX", 3)
+    for number in range(10):
+        assert await is_trusted(keys, issuer.token(f"s{number}"))
+    assert len(keys._known) == 3
+
+
+async def test_without_any_keys_there_is_nothing_to_start_with(tmp_path: Path) -> None:
+    for source in (str(tmp_path / "none"), "http://127.0.0.1:1/jwks"):
+        with pytest.raises(ConnectionError, match="HOLDSPACE_JWKS"):
+            await authenticator(source, ManualClock(NOW)).load()
+
+
+@pytest.mark.filterwarnings("ignore:The RSA key")
+async def test_keys_of_three_algorithms_are_taken_and_shared_secrets_never(tmp_path: Path) -> None:
+    curve, prime = ec.generate_private_key(ec.SECP256R1()), rsa.generate_private_key(65_537, 2_048)
+    clock = ManualClock(NOW)
+    weak = rsa.generate_private_key(65_537, 1_024)  # noqa: S505 - to be refused
+    secret, path = b"s" * 64, tmp_path / "jwks"
+    listed: list[Any] = [
+        ECAlgorithm.to_jwk(curve.public_key(), as_dict=True) | {"kid": "ec"},
+        RSAAlgorithm.to_jwk(prime.public_key(), as_dict=True) | {"kid": "rsa", "use": "sig"},
+        RSAAlgorithm.to_jwk(prime.public_key(), as_dict=True) | {"kid": "enc", "use": "enc"},
+        RSAAlgorithm.to_jwk(prime.public_key(), as_dict=True) | {"kid": "ps", "alg": "PS256"},
+        RSAAlgorithm.to_jwk(weak.public_key(), as_dict=True) | {"kid": "weak"},
+        HMACAlgorithm.to_jwk(secret, as_dict=True) | {"kid": "oct"},
+        "no key",
+        {"kid": "odd", "kty": "odd"},
+    ]
+    path.write_text(str(listed).replace("'", '"').join(['{"keys": ', "}"]))
+    keys = authenticator(str(path), clock)
+    await keys.load()
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "web", "kind": "service", "iat": NOW.timestamp()}
+    claims["exp"] = NOW.timestamp() + 60
+    signed: dict[str, tuple[Any, str]] = {
+        "ec": (curve, "ES256"),
+        "rsa": (prime, "RS256"),
+        "enc": (prime, "RS256"),
+        "ps": (prime, "PS256"),
+        "weak": (weak, "RS256"),
+        "oct": (secret, "HS256"),
+    }
+    trusted = {
+        kid: await is_trusted(keys, encode(claims, key, algorithm, headers={"kid": kid}))
+        for kid, (key, algorithm) in signed.items()
+    }
+    assert trusted == {"ec": True, "rsa": True, "enc": False, "ps": False, "weak": False, "oct": False}
+
+
+def listing(**changes: object) -> Message:
+    return diary_pb2.ListRequest(**{"author_id": "ann"} | changes)
+
+
+def test_a_page_token_leads_to_the_next_page_of_the_same_list() -> None:
+    first = page(listing())
+    assert (first.size, first.after) == (50, ())
+    token = first.next("2026", "é")
+    second = page(listing(page_token=token, page_size=9_999, at_least="later"))
+    assert (second.size, second.after) == (500, ("2026", "é"))
+
+
+@pytest.mark.parametrize("token", ["x", "é", "!!", "AAAA", "====", seal(tokens_pb2.PageToken(after=["a"]))])
+def test_a_page_token_that_nobody_gave_is_stale(token: str) -> None:
+    assert rejection(page, listing(page_token=token)) == ("PAGE_TOKEN_STALE", "page_token")
+
+
+def test_a_page_token_of_other_filters_is_stale() -> None:
+    token = page(listing()).next("a")
+    assert rejection(page, listing(author_id="bob", page_token=token)) == ("PAGE_TOKEN_STALE", "page_token")
+    assert rejection(page, listing(mood="MOOD_CALM", page_token=token)) == ("PAGE_TOKEN_STALE", "page_token")
+
+
+def test_a_page_has_no_negative_size() -> None:
+    assert rejection(page, listing(page_size=-1)) == ("FIELD_MALFORMED", "page_size")
+
+
+def test_a_revision_comes_back_as_it_was_given() -> None:
+    revision = Revision("messaging/a/0", 7)
+    assert at_least(revision.encode()) == revision
+    assert at_least("") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nonsense",
+        "é",
+        base64.b64encode(b"\xff" * 3).decode(),
+        seal(tokens_pb2.Revision(position=1)),
+        seal(tokens_pb2.Revision(source="a", position=-1)),
+        Revision("a", 1).encode() + "==",
+    ],
+)
+def test_a_revision_that_nobody_gave_is_malformed(text: str) -> None:
+    assert rejection(at_least, text) == ("FIELD_MALFORMED", "at_least")

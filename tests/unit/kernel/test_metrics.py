@@ -1,0 +1,70 @@
+"""Metrics: declared once, one registry for each service, served over HTTP."""
+
+import urllib.request
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from kernel.commands import CommandMetrics
+from kernel.consumers.limits import ConsumerMetrics
+from kernel.metrics import Metrics, MetricsEndpoint
+from kernel.reactions import EffectMetrics
+from kernel.relay.relay import RelayMetrics
+from kernel.store.postgres import AppendMetrics
+from kernel.timers import TimerMetrics
+
+HIGHEST_LABELS = {
+    "service",
+    "method",
+    "code",
+    "reason",
+    "outcome",
+    "command",
+    "role",
+    "lane",
+    "consumer",
+    "projection",
+} | {
+    "reaction",
+    "timer",
+}
+
+
+class EveryPart(CommandMetrics, AppendMetrics, EffectMetrics, TimerMetrics, RelayMetrics, ConsumerMetrics):
+    """What the parts of the kernel ask of metrics, together."""
+
+
+def test_every_part_of_the_kernel_can_report_to_it() -> None:
+    asked = {name for part in EveryPart.__mro__ for name in vars(part) if not name.startswith("_")}
+    assert asked
+    assert {name for name in asked if not callable(getattr(Metrics, name, None))} == set()
+
+
+def test_every_metric_says_what_it_means_and_has_bounded_labels() -> None:
+    metrics = Metrics(CollectorRegistry())
+    for family in metrics.registry.collect():
+        assert family.name.startswith("holdspace_")
+        assert family.documentation.endswith(".")
+    labels = {label for metric in vars(metrics).values() for label in getattr(metric, "_labelnames", ())}
+    assert labels <= HIGHEST_LABELS
+
+
+def test_two_services_in_one_process_count_apart() -> None:
+    one, other = Metrics(CollectorRegistry()), Metrics(CollectorRegistry())
+    one.appended("APPENDED")
+    assert one.registry.get_sample_value("holdspace_appends_total", {"outcome": "APPENDED"}) == 1
+    assert other.registry.get_sample_value("holdspace_appends_total", {"outcome": "APPENDED"}) is None
+
+
+def test_metrics_are_served_until_they_are_stopped() -> None:
+    metrics = Metrics(CollectorRegistry())
+    metrics.ready(True)
+    endpoint = MetricsEndpoint(metrics, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{endpoint.port}/metrics"
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        assert "holdspace_ready 1.0" in answer.read().decode()
+    with pytest.raises(OSError, match="in use"):
+        MetricsEndpoint(metrics, "127.0.0.1", endpoint.port)
+    endpoint.stop()
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(url, timeout=5)

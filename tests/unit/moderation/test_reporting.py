@@ -1,0 +1,284 @@
+"""What reports and first contacts lead to under the default policy."""
+
+from dataclasses import replace
+
+import pytest
+from services.moderation.domain.client_standing import ClientStanding
+from services.moderation.domain.policy import DEFAULT
+from services.moderation.domain.reporter import Reporter
+from services.moderation.domain.reporting import report_id
+
+from kernel.gates import Gate, phases_of
+from kernel.store.interface import Timer
+from tests.sentences import START, at
+from tests.unit.moderation.words import (
+    BAD_FAITH,
+    CLIENT,
+    DANGER,
+    DAY,
+    DISMISSED,
+    ENROLLED,
+    HARASSMENT,
+    MODERATOR,
+    SPAM,
+    UPHELD,
+    banned,
+    brake_lapsed,
+    braked,
+    confirmed,
+    contact,
+    contact_seen,
+    decided,
+    given,
+    hour,
+    reinstated,
+    report,
+    reported,
+    suspended,
+    suspended_phases,
+    suspension_lapsed,
+)
+
+WEEK = 7 * DAY
+TWO_WROTE_SPAM = (contact_seen("t1"), contact_seen("t2"), *reported("r1", SPAM, "t1"), *reported("r2", SPAM, "t2"))
+
+
+@pytest.mark.rule("MO1")
+def test_a_report_is_a_fact_and_one_of_spam_alone_leads_to_nothing() -> None:
+    given(contact_seen("t1")).when(report("r1", SPAM)).then(*reported("r1", SPAM))
+
+
+@pytest.mark.rule("MO4", "MO5")
+def test_a_dangerous_client_is_suspended_on_the_first_report() -> None:
+    decision = given(contact_seen("t1")).when(report("r1", DANGER)).then(*reported("r1", DANGER), suspended(25, "r1"))
+    assert list(decision.timers) == [Timer("measure-ends", hour(25))]
+
+
+@pytest.mark.rule("MO1")
+def test_a_retried_report_is_still_one_report() -> None:
+    story = given(contact_seen("t1"), *reported("r1", SPAM))
+    story.when(report("r1", SPAM, at=9)).then()
+    story.when(report("r1", SPAM, at=9), Gate(), ClientStanding(), Reporter()).then()
+    story.when(report("r1", DANGER, at=9)).refused("REQUEST_REUSED", "request_id")
+
+
+@pytest.mark.rule("MO1")
+def test_a_reports_id_is_made_of_who_reports_whom_under_which_request() -> None:
+    ids = {report_id("t1", "c1", "q1"), report_id("t2", "c1", "q1"), report_id("t1", "c2", "q1"), report_id("t1", "c1", "q2")}  # fmt: skip
+    assert len(ids) == 4
+    assert report_id("t1", "c1", "q1") == report_id("t1", "c1", "q1") in ids
+
+
+@pytest.mark.rule("PL8")
+def test_nobody_but_an_enrolled_therapist_reports_and_nobody_themselves() -> None:
+    unknown = (Gate(), ClientStanding(), Reporter())
+    given().when(report("r1", DANGER), *unknown).refused("REPORTER_UNKNOWN", "reporter_id")
+    given().when(report("r1", DANGER, by=CLIENT)).refused("REPORT_OF_ONESELF", "reporter_id")
+
+
+@pytest.mark.rule("PL8")
+def test_copies_that_are_too_old_call_nobody_unknown_and_keep_no_enrolled_therapist_from_reporting() -> None:
+    unknown = (Gate(), ClientStanding(), Reporter())
+    given().when(report("r1", SPAM, fresh=False), *unknown).refused("GATE_STALE")
+    given().when(report("r1", SPAM, fresh=False)).then(*reported("r1", SPAM))
+
+
+@pytest.mark.rule("MO10")
+def test_two_reporters_brake_by_spam_and_one_alone_does_not_whatever_they_repeat() -> None:
+    seen = (contact_seen("t1"), contact_seen("t2"))
+    once = given(*seen, *reported("r1", SPAM, "t1"))
+    once.when(report("r2", HARASSMENT, "t1")).then(*reported("r2", HARASSMENT, "t1"))
+    decision = once.when(report("r2", SPAM, "t2")).then(*reported("r2", SPAM, "t2"), braked(1 + WEEK, "r1", "r2"))
+    assert list(decision.timers) == [Timer("measure-ends", hour(1 + WEEK))]
+
+
+@pytest.mark.rule("MO10")
+def test_three_reporters_suspend_at_a_score_of_four_and_not_below() -> None:
+    story = given(*TWO_WROTE_SPAM, contact_seen("t3"), at(hour(0.5), braked(WEEK, "r1", "r2")))
+    story.when(report("r3", SPAM, "t3")).then(*reported("r3", SPAM, "t3"))
+    story.when(report("r3", HARASSMENT, "t3")).then(
+        *reported("r3", HARASSMENT, "t3"), suspended(25, "r1", "r2", "r3")
+    )  # fmt: skip
+
+
+@pytest.mark.rule("MO10")
+def test_two_reporters_never_suspend_by_score() -> None:
+    seen = (contact_seen("t1"), contact_seen("t2"))
+    story = given(*seen, *reported("r1", HARASSMENT, "t1"))
+    story.when(report("r2", HARASSMENT, "t2")).then(*reported("r2", HARASSMENT, "t2"), braked(1 + WEEK, "r1", "r2"))
+
+
+@pytest.mark.rule("MO10")
+@pytest.mark.parametrize(
+    ("severities", "suspends"),
+    [((SPAM,) * 3, False), ((SPAM,) * 4, True), ((SPAM, SPAM, HARASSMENT), True), ((HARASSMENT,) * 2, False)],
+)
+def test_how_many_liars_it_takes_to_suspend_an_innocent_client(severities: tuple[int, ...], suspends: bool) -> None:
+    *before, (last, severity) = list(enumerate(severities))
+    seen = [contact_seen(f"t{n}") for n in range(len(severities))]
+    told = [fact for n, severity in before for fact in reported(f"r{n}", severity, f"t{n}")]
+    decision = given(*seen, *told).when(report(f"r{last}", severity, f"t{last}")).decision()
+    assert any(type(fact) is type(suspended(1)) for fact in decision.facts) is suspends
+
+
+@pytest.mark.rule("MO10")
+def test_a_reporter_has_one_vote_by_their_gravest_report() -> None:
+    twice = (contact_seen("t1"), *reported("r1", SPAM, "t1"), *reported("r2", HARASSMENT, "t1"), contact_seen("t2"))
+    decision = given(*twice, contact_seen("t3"), *reported("r3", SPAM, "t2")).when(report("r4", SPAM, "t3")).decision()
+    assert suspended(25, "r1", "r2", "r3", "r4") in decision.facts  # 2 + 1 + 1
+
+
+@pytest.mark.rule("MO10")
+def test_a_report_counts_as_far_as_its_reporter_was_relied_on_when_it_was_made() -> None:
+    half = (ENROLLED, ClientStanding(), Reporter(frozenset({"lie"})))
+    seen = (contact_seen("t1"), contact_seen("t2"), *reported("r1", SPAM, "t1"))
+    weak = reported("r2", SPAM, "t2", reliability=500)
+    given(*seen).when(report("r2", SPAM, "t2"), *half).then(*weak)  # 1.5 is below 2
+    given(*seen, *weak).when(report("r3", HARASSMENT, "t2"), *half).then(
+        *reported("r3", HARASSMENT, "t2", reliability=500), braked(1 + WEEK, "r1", "r2", "r3")
+    )  # 1 + 2 * 0.5
+
+
+@pytest.mark.rule("MO10")
+def test_who_is_not_relied_on_at_all_has_no_vote_and_suspends_nobody() -> None:
+    liar = (ENROLLED, ClientStanding(), Reporter(frozenset({"lie", "another"})))
+    given(contact_seen("t1")).when(report("r1", DANGER), *liar).then(*reported("r1", DANGER, reliability=0))
+
+
+@pytest.mark.rule("MO4")
+@pytest.mark.parametrize("state", ["SUSPENDED", "BANNED"])
+def test_a_suspended_or_banned_reporter_has_a_vote_but_suspends_nobody_at_once(state: str) -> None:
+    as_client = ClientStanding(phases=((state, None),))
+    alone = reported("r1", DANGER, in_good_standing=False)
+    given(contact_seen("t1")).when(report("r1", DANGER), ENROLLED, as_client, Reporter()).then(*alone)
+    given(contact_seen("t1"), *alone, contact_seen("t2")).when(report("r2", SPAM, "t2")).then(
+        *reported("r2", SPAM, "t2"), braked(1 + WEEK, "r1", "r2")
+    )
+
+
+@pytest.mark.rule("MO4")
+def test_a_reporter_whose_suspension_is_over_by_time_is_in_good_standing_again() -> None:
+    as_client = ClientStanding(phases=phases_of(suspended_phases(1)))
+    decision = given(contact_seen("t1")).when(report("r1", DANGER, at=1), ENROLLED, as_client, Reporter()).decision()
+    assert suspended(25, "r1") in decision.facts
+
+
+@pytest.mark.rule("MO1")
+def test_a_report_of_somebody_the_client_never_wrote_to_is_recorded_and_scores_nothing() -> None:
+    given().when(report("r1", DANGER)).then(*reported("r1", DANGER))
+    given(*TWO_WROTE_SPAM).when(report("r3", DANGER, "t3")).then(*reported("r3", DANGER, "t3"))
+
+
+@pytest.mark.rule("MO1")
+def test_a_report_scores_when_it_is_seen_that_the_client_wrote_to_its_reporter() -> None:
+    given(*reported("r1", DANGER)).when(contact("t1", at=3)).then(contact_seen("t1"), suspended(27, "r1"))
+    given(contact_seen("t2"), *reported("r1", SPAM, "t1"), *reported("r2", SPAM, "t2")).when(contact("t1", at=3)).then(
+        contact_seen("t1"), braked(3 + WEEK, "r1", "r2")
+    )
+    given(*reported("r1", DANGER, "t1")).when(contact("t2")).then(contact_seen("t2"))
+
+
+def test_a_contact_is_noted_once() -> None:
+    given(contact_seen("t1"), *reported("r1", SPAM)).when(contact("t1", at=9)).then()
+
+
+@pytest.mark.rule("MO10")
+@pytest.mark.parametrize("finding", [DISMISSED, BAD_FAITH])
+def test_a_report_found_to_be_wrong_scores_nothing_before_and_after_its_contact(finding: int) -> None:
+    given(contact_seen("t1"), contact_seen("t2"), *reported("r1", SPAM), decided("r1", finding)).when(
+        report("r2", SPAM, "t2")
+    ).then(*reported("r2", SPAM, "t2"))
+    given(*reported("r1", DANGER), decided("r1", finding)).when(contact("t1")).then(contact_seen("t1"))
+
+
+def test_a_report_upheld_before_its_contact_suspends_when_the_contact_is_seen() -> None:
+    given(*reported("r1", DANGER), decided("r1", UPHELD)).when(contact("t1")).then(
+        contact_seen("t1"), suspended(25, "r1")
+    )
+
+
+@pytest.mark.rule("MO4")
+def test_a_report_about_a_suspended_or_banned_client_is_recorded_and_prolongs_nothing() -> None:
+    seen = (contact_seen("t1"), contact_seen("t2"), *reported("r1", DANGER))
+    for standing in (suspended(24, "r1"), confirmed(), banned(), suspended(500, by=MODERATOR)):
+        decision = given(*seen, standing).when(report("r2", DANGER, "t2")).then(*reported("r2", DANGER, "t2"))
+        assert not decision.timers
+        assert not decision.cancelled_timers
+
+
+@pytest.mark.rule("MO4")
+def test_a_brake_is_not_prolonged_by_a_further_report() -> None:
+    given(*TWO_WROTE_SPAM, braked(WEEK, "r1", "r2")).when(report("r3", SPAM, "t1")).then(*reported("r3", SPAM, "t1"))
+
+
+LAPSED = (
+    contact_seen("t1"),
+    contact_seen("t2"),
+    *reported("r1", DANGER),
+    at(START, suspended(24, "r1")),
+    at(hour(24), suspension_lapsed(24 + WEEK)),
+)
+
+
+@pytest.mark.rule("MO4")
+def test_the_reports_of_a_lapsed_suspension_cannot_suspend_again_until_they_are_decided() -> None:
+    seen = (*LAPSED, contact_seen("t3"), *reported("r2", SPAM, "t2"))
+    given(*seen).when(report("r3", SPAM, "t3", at=30)).then(*reported("r3", SPAM, "t3"))
+    given(*seen, decided("r1", UPHELD)).when(report("r3", SPAM, "t3", at=30)).then(
+        *reported("r3", SPAM, "t3"), suspended(54, "r1", "r2", "r3")
+    )
+
+
+@pytest.mark.rule("MO4")
+def test_a_report_decided_during_the_review_is_not_held_back_when_the_suspension_lapses() -> None:
+    seen = (contact_seen("t1"), contact_seen("t2"), contact_seen("t3"), *reported("r1", DANGER))
+    lapsed = (at(START, suspended(24, "r1")), decided("r1", UPHELD), at(hour(24), suspension_lapsed(24 + WEEK)))
+    given(*seen, *lapsed, *reported("r2", SPAM, "t2")).when(report("r3", SPAM, "t3", at=30)).then(
+        *reported("r3", SPAM, "t3"), suspended(54, "r1", "r2", "r3")
+    )
+
+
+@pytest.mark.rule("MO4")
+def test_a_new_dangerous_report_after_a_lapse_suspends_even_by_the_same_reporter() -> None:
+    given(*LAPSED).when(report("r2", DANGER, "t1", at=30)).then(*reported("r2", DANGER, "t1"), suspended(54, "r2"))
+
+
+@pytest.mark.rule("MO4")
+def test_the_reports_of_a_lapsed_suspension_still_brake() -> None:
+    gone = (*LAPSED, at(hour(24 + WEEK), brake_lapsed()))
+    given(*gone).when(report("r2", SPAM, "t2", at=200)).then(
+        *reported("r2", SPAM, "t2"), braked(200 + WEEK, "r1", "r2")
+    )
+
+
+@pytest.mark.rule("MO4")
+def test_what_was_reported_before_a_reinstatement_does_not_overrule_it() -> None:
+    seen = (contact_seen("t1"), contact_seen("t2"), contact_seen("t3"), *reported("r1", DANGER), suspended(24, "r1"))
+    lifted = (*seen, *reported("r2", HARASSMENT, "t2"), at(hour(2), reinstated()))
+    given(*lifted).when(report("r3", SPAM, "t3", at=3)).then(
+        *reported("r3", SPAM, "t3"), braked(3 + WEEK, "r1", "r2", "r3")
+    )
+    given(*lifted).when(report("r3", DANGER, "t3", at=3)).then(*reported("r3", DANGER, "t3"), suspended(27, "r3"))
+
+
+@pytest.mark.rule("MO4")
+def test_an_end_by_time_is_recorded_before_the_report_that_comes_after_it() -> None:
+    seen = (contact_seen("t1"), contact_seen("t2"), *reported("r1", DANGER), at(START, suspended(24, "r1")))
+    decision = given(*seen).when(report("r2", SPAM, "t2", at=25)).then(
+        suspension_lapsed(24 + WEEK), *reported("r2", SPAM, "t2")
+    )  # fmt: skip
+    assert list(decision.timers) == [Timer("measure-ends", hour(24 + WEEK))]
+
+
+def test_a_reporter_has_a_bounded_number_of_undecided_reports_about_one_client() -> None:
+    most = [fact for n in range(DEFAULT.open_reports_max) for fact in reported(f"r{n}", SPAM)]
+    given(*most).when(report("more", SPAM)).refused("OPEN_REPORTS_TOO_MANY", "reporter_id")
+    given(*most).when(report("more", SPAM, "t2")).then(*reported("more", SPAM, "t2"))
+    given(*most, decided("r0", DISMISSED)).when(report("more", SPAM)).then(*reported("more", SPAM))
+
+
+@pytest.mark.rule("MO4")
+def test_another_policy_is_other_numbers() -> None:
+    strict = replace(DEFAULT, version="strict-1", brake=replace(DEFAULT.brake, score=1_000, reporters=1))
+    decision = given(contact_seen("t1")).when(replace(report("r1", SPAM), policy=strict)).decision()
+    assert [getattr(fact, "policy_version", "") for fact in decision.facts] == ["", "", "strict-1"]
