@@ -13,9 +13,9 @@ from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+
 from infra.local import keys
 from infra.local.servers import Servers
-
 from kernel.grpc.client import channel
 
 START_SECONDS = 40.0

@@ -19,6 +19,7 @@ from kernel.relay.headers import Headers, microseconds
 
 BATCH_BYTES_MAX = 768 * 1024
 REQUEST_TIMEOUT_MS = 8_000
+FETCH_WAIT_MS = 50  # a fetch that waits for records delays the next one
 CLOSE_SECONDS = 3.0
 KEYS_REMEMBERED = 65_536
 
@@ -37,7 +38,11 @@ class Publisher:
     def __init__(self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer, partitions: Mapping[str, int]) -> None:
         self._producer = producer
         self.consumer = consumer
-        self.partitions = partitions  # of each topic
+        self._partitions = partitions
+
+    def all_partitions(self) -> list[TopicPartition]:
+        """Of the topics that this service owns."""
+        return [TopicPartition(topic, number) for topic, count in self._partitions.items() for number in range(count)]
 
     async def publish(self, facts: Iterable[Outgoing]) -> None:
         """Returns when all are acknowledged.
@@ -47,7 +52,7 @@ class Publisher:
         """
         waiting: dict[TopicPartition, deque[Outgoing]] = {}
         for fact in facts:
-            partition = partition_of(fact.key, self.partitions[fact.topic])
+            partition = partition_of(fact.key, self._partitions[fact.topic])
             waiting.setdefault(TopicPartition(fact.topic, partition), deque()).append(fact)
         while waiting:
             async with asyncio.TaskGroup() as sends:
@@ -68,9 +73,7 @@ class Publisher:
 
     async def watermark(self, source: str, position: int, store_time: datetime) -> None:
         """Says in every partition that everything up to the position is there. It must have been acknowledged."""
-        ends = await self.consumer.end_offsets(
-            [TopicPartition(topic, number) for topic, count in self.partitions.items() for number in range(count)]
-        )
+        ends = await self.consumer.end_offsets(self.all_partitions())
         acknowledgements = []
         for partition, end_offset in ends.items():
             value = Watermark(
@@ -97,6 +100,7 @@ async def publisher(bootstrap: str, topics: Iterable[str]) -> AsyncIterator[Publ
         auto_offset_reset="earliest",
         enable_auto_commit=False,
         request_timeout_ms=REQUEST_TIMEOUT_MS,
+        fetch_max_wait_ms=FETCH_WAIT_MS,
     )
     try:
         await producer.start()

@@ -10,7 +10,6 @@ from holdspace.scheduling.v1.events_pb2 import (
     CANCELLATION_REASON_CLIENT,
     CANCELLATION_REASON_SUSPENSION,
     CANCELLATION_REASON_THERAPIST,
-    CANCELLATION_REASON_UNSPECIFIED,
     BookingCancelled,
     BookingConfirmed,
     BookingNotRestored,
@@ -105,7 +104,6 @@ class Booking:
     blocked_until: datetime = NEVER
     hold_expires_at: datetime = NEVER
     status: Status = Status.NONE
-    cancelled_for: CancellationReason.ValueType = CANCELLATION_REASON_UNSPECIFIED
     is_set_aside: bool = False  # confirmed and then cancelled by a suspension, with no lift so far
 
     def status_at(self, now: datetime) -> Status:
@@ -263,20 +261,11 @@ def evolve(booking: Booking, fact: Fact, at: datetime) -> Booking:
         case BookingConfirmed():
             return replace(booking, status=Status.CONFIRMED)
         case BookingCancelled():
-            by_suspension = fact.reason == CANCELLATION_REASON_SUSPENSION
-            return replace(
-                booking,
-                status=Status.CANCELLED,
-                cancelled_for=fact.reason,
-                is_set_aside=by_suspension and booking.status is Status.CONFIRMED,
-            )
+            was_confirmed = booking.status is Status.CONFIRMED
+            is_set_aside = was_confirmed and fact.reason == CANCELLATION_REASON_SUSPENSION
+            return replace(booking, status=Status.CANCELLED, is_set_aside=is_set_aside)
         case BookingRestored():
-            return replace(
-                booking,
-                status=Status.CONFIRMED,
-                cancelled_for=CANCELLATION_REASON_UNSPECIFIED,
-                is_set_aside=False,
-            )
+            return replace(booking, status=Status.CONFIRMED, is_set_aside=False)
         case BookingNotRestored():
             return replace(booking, is_set_aside=False)
         case SessionStarted():

@@ -1,8 +1,8 @@
 """Contact hours: weekly ranges on the therapist's own wall clock, and the instants they come to.
 
 A boundary is the first instant at which the clocks of the zone read its time or a later one. So a range that begins or
-ends in the hour that spring skips does so when the clocks go forward, and of the hour that autumn repeats the first pass
-counts. Ranges that touch on the clock touch in time, whatever the zone.
+ends in the hour that spring skips does so when the clocks go forward, and in the hour that autumn repeats it does so in
+the first pass. Ranges that touch on the clock touch in time, whatever the zone.
 """
 
 from bisect import bisect_left

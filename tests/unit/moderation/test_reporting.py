@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 import pytest
+
+from kernel.gates import Gate, phases_of
+from kernel.store.interface import Timer
 from services.moderation.domain.client_standing import ClientStanding
 from services.moderation.domain.policy import DEFAULT
 from services.moderation.domain.reporter import Reporter
 from services.moderation.domain.reporting import report_id
-
-from kernel.gates import Gate, phases_of
-from kernel.store.interface import Timer
 from tests.sentences import START, at
 from tests.unit.moderation.words import (
     BAD_FAITH,

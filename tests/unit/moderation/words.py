@@ -2,22 +2,6 @@
 
 from datetime import datetime, timedelta
 
-from services.moderation.app import CLIENT_STANDING, ROUTES
-from services.moderation.domain.client_standing import ClientStanding
-from services.moderation.domain.decisions import (
-    BanClient,
-    BrakeClient,
-    ConfirmSuspension,
-    DecideReport,
-    ReinstateClient,
-    SuspendClient,
-    WarnClient,
-)
-from services.moderation.domain.ends import RecordEnds
-from services.moderation.domain.policy import DEFAULT
-from services.moderation.domain.reporter import Reporter
-from services.moderation.domain.reporting import NoteContact, ReportClient
-
 from holdspace.kernel.v1.gate_pb2 import Phase
 from holdspace.moderation.v1.events_pb2 import (
     FINDING_BAD_FAITH,
@@ -46,6 +30,21 @@ from holdspace.moderation.v1.private_pb2 import ContactSeen, ReportWeighed
 from kernel.decision import Decision
 from kernel.facts import timestamp
 from kernel.gates import Gate, phase
+from services.moderation.app import CLIENT_STANDING, ROUTES
+from services.moderation.domain.client_standing import ClientStanding
+from services.moderation.domain.decisions import (
+    BanClient,
+    BrakeClient,
+    ConfirmSuspension,
+    DecideReport,
+    ReinstateClient,
+    SuspendClient,
+    WarnClient,
+)
+from services.moderation.domain.ends import RecordEnds
+from services.moderation.domain.policy import DEFAULT
+from services.moderation.domain.reporter import Reporter
+from services.moderation.domain.reporting import NoteContact, ReportClient
 from tests.sentences import START, Sentences
 
 SPAM, HARASSMENT, DANGER = SEVERITY_SPAM, SEVERITY_HARASSMENT, SEVERITY_DANGER

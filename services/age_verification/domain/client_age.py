@@ -1,0 +1,215 @@
+"""What is known of a client's age: requested, vouched for, found to be under age, taken back."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import Enum
+from typing import assert_never
+
+from holdspace.age_verification.v1.events_pb2 import (
+    AgeAssuranceRevoked,
+    AgeAssured,
+    ClientFoundUnderAge,
+    UnderAgeReversed,
+)
+from holdspace.age_verification.v1.private_pb2 import AgeSelfDeclared, EvidenceUnreadable, VerificationRequested
+from kernel.decision import Decision
+from kernel.errors import Rejected
+from kernel.facts import instant, timestamp
+from kernel.gates import phase
+from kernel.store.interface import NameClaim
+from services.age_verification.domain.evidence import Checked, Over18, Refused, UnderAge, Unreadable
+from services.age_verification.domain.policy import AgePolicy
+
+Fact = (
+    VerificationRequested
+    | EvidenceUnreadable
+    | AgeSelfDeclared
+    | AgeAssured
+    | ClientFoundUnderAge
+    | AgeAssuranceRevoked
+    | UnderAgeReversed
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestVerification:
+    client_id: str
+    policy: AgePolicy
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TakeEvidence:
+    client_id: str
+    checked: Checked
+    policy: AgePolicy
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DeclareAge:
+    client_id: str
+    over_18: bool
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeAssurance:
+    client_id: str
+    operator_id: str
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ReverseUnderAge:
+    client_id: str
+    operator_id: str
+    now: datetime
+
+
+class Finding(Enum):
+    """What was last found out; a verification under way does not change it."""
+
+    NONE = "NONE"
+    ASSURED = "ASSURED"
+    REVOKED = "REVOKED"
+    UNDER_AGE = "UNDER_AGE"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientAge:
+    """`unreadable_at`: when evidence could not be made out, since the last time it could."""
+
+    finding: Finding = Finding.NONE
+    expires_at: datetime | None = None  # of the assurance, if there ever was one
+    is_pending: bool = False
+    unreadable_at: tuple[datetime, ...] = ()
+    last_evidence: str = ""  # the state of AV3 that the last evidence by itself comes to
+
+    def state_at(self, now: datetime) -> str:
+        """Returns one of the states of AV3. An assurance that holds outweighs a verification under way."""
+        if self.finding is Finding.UNDER_AGE or self.is_assured_at(now):
+            return self.finding.value
+        if self.is_pending:
+            return "PENDING"
+        if self.unreadable_at:
+            return "UNREADABLE"
+        if self.finding is Finding.ASSURED:
+            return "EXPIRED"
+        return "REVOKED" if self.finding is Finding.REVOKED else "UNKNOWN"
+
+    def is_assured_at(self, now: datetime) -> bool:
+        return self.finding is Finding.ASSURED and self.expires_at is not None and now < self.expires_at
+
+    def attempts_left(self, policy: AgePolicy, now: datetime) -> int:
+        """Each attempt comes back when the rest that the policy asks for has passed since."""
+        recent = [at for at in self.unreadable_at if now - at < policy.unreadable_rest]
+        return max(0, policy.unreadable_max - len(recent))
+
+
+def request(command: RequestVerification, age: ClientAge) -> Decision:
+    must_be_open(age)
+    must_have_attempts(command, age)
+    return Decision([] if age.is_pending else [VerificationRequested(client_id=command.client_id)])
+
+
+def take(command: TakeEvidence, age: ClientAge) -> Decision:
+    evidence = command.checked
+    if isinstance(evidence, Refused):
+        raise Rejected(evidence.reason, "token")
+    must_be_open(age)
+    return Decision(
+        [finding_of(command, evidence, age)], claims=[NameClaim(f"receipt-{evidence.receipt_sha256.hex()}")]
+    )
+
+
+def finding_of(command: TakeEvidence, evidence: Unreadable | Over18 | UnderAge, age: ClientAge) -> Fact:
+    """Under age is taken at any level of assurance and however many attempts there were: an appeal can reverse it."""
+    match evidence:
+        case UnderAge():
+            return ClientFoundUnderAge(
+                client_id=command.client_id,
+                age=[phase("UNDER_AGE")],
+                method=evidence.method,
+                assurance_level=evidence.level,
+                issued_at=timestamp(evidence.issued_at),
+                receipt_sha256=evidence.receipt_sha256,
+            )
+        case Unreadable():
+            must_have_attempts(command, age)
+            return EvidenceUnreadable(
+                client_id=command.client_id,
+                method=evidence.method,
+                issued_at=timestamp(evidence.issued_at),
+                receipt_sha256=evidence.receipt_sha256,
+            )
+        case Over18():
+            must_have_attempts(command, age)
+            return assured(command, evidence)
+        case _:
+            assert_never(evidence)
+
+
+def assured(command: TakeEvidence, evidence: Over18) -> AgeAssured:
+    if evidence.expires_at <= command.now:
+        raise Rejected("RESULT_EXPIRED", "token")
+    if evidence.level < command.policy.level_min:
+        raise Rejected("ASSURANCE_TOO_LOW", "token")
+    return AgeAssured(
+        client_id=command.client_id,
+        age=[phase("ASSURED", evidence.expires_at), phase("EXPIRED")],
+        method=evidence.method,
+        assurance_level=evidence.level,
+        issued_at=timestamp(evidence.issued_at),
+        expires_at=timestamp(evidence.expires_at),
+        receipt_sha256=evidence.receipt_sha256,
+    )
+
+
+def must_be_open(age: ClientAge) -> None:
+    if age.finding is Finding.UNDER_AGE:
+        raise Rejected("CLIENT_UNDER_AGE", "client_id")
+
+
+def must_have_attempts(command: RequestVerification | TakeEvidence, age: ClientAge) -> None:
+    if not age.attempts_left(command.policy, command.now):
+        raise Rejected("ATTEMPTS_EXHAUSTED")
+
+
+def declare(command: DeclareAge, _: ClientAge) -> Decision:
+    return Decision([AgeSelfDeclared(client_id=command.client_id, over_18=command.over_18)])
+
+
+def revoke(command: RevokeAssurance, age: ClientAge) -> Decision:
+    if not age.is_assured_at(command.now):
+        raise Rejected("NOT_ASSURED", "client_id")
+    revoked = AgeAssuranceRevoked(client_id=command.client_id, age=[phase("REVOKED")], operator_id=command.operator_id)
+    return Decision([revoked])
+
+
+def reverse(command: ReverseUnderAge, age: ClientAge) -> Decision:
+    if age.finding is not Finding.UNDER_AGE:
+        raise Rejected("NOT_UNDER_AGE", "client_id")
+    reversed_ = UnderAgeReversed(client_id=command.client_id, age=[phase("UNKNOWN")], operator_id=command.operator_id)
+    return Decision([reversed_])
+
+
+def evolve(age: ClientAge, fact: Fact, at: datetime) -> ClientAge:
+    match fact:
+        case VerificationRequested():
+            return replace(age, is_pending=True)
+        case EvidenceUnreadable():
+            unreadable_at = (*age.unreadable_at, at)
+            return replace(age, is_pending=False, unreadable_at=unreadable_at, last_evidence="UNREADABLE")
+        case AgeSelfDeclared():
+            return age  # On record, and without weight.
+        case AgeAssured():
+            return ClientAge(Finding.ASSURED, instant(fact.expires_at), last_evidence="ASSURED")
+        case ClientFoundUnderAge():
+            return ClientAge(Finding.UNDER_AGE, last_evidence="UNDER_AGE")
+        case AgeAssuranceRevoked():
+            return replace(age, finding=Finding.REVOKED)
+        case UnderAgeReversed():
+            return ClientAge()
+        case _:
+            assert_never(fact)

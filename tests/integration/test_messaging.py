@@ -1,0 +1,268 @@
+"""Messaging as its callers meet it: one process of the service, called over gRPC."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from holdspace.messaging.v1.events_pb2 import EXPECTATION_NONE, EXPECTATION_REPLY, MESSAGE_KIND_TEXT, SIDE_THERAPIST
+from holdspace.messaging.v1.service_pb2 import (
+    GetConversationRequest,
+    GetMessageRequest,
+    ImportLine,
+    ImportMessagesRequest,
+    ListConversationsRequest,
+    ListMessagesRequest,
+    SendManyRequest,
+    SendMessageRequest,
+    SendMessageResponse,
+    SendStreamRequest,
+)
+from holdspace.messaging.v1.service_pb2_grpc import MessagingServiceStub
+from infra.local.servers import Servers
+from kernel.grpc.client import channel
+from services.messaging.domain.conversation import conversation_id
+from tests.calls import count_facts, fresh, refused
+from tests.running import ServiceProcess
+
+RIGHTS = ("messaging.send", "messaging.read", "messaging.import")
+
+
+@pytest.fixture(scope="module")
+def messaging(
+    servers: Servers, module_database_url: str, credentials: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServiceProcess]:
+    folder = tmp_path_factory.mktemp("messaging")
+    process = ServiceProcess("messaging", servers, module_database_url, credentials, folder)
+    yield process.start()
+    assert process.stop() == 0, process.log.read_text()[-2000:]
+
+
+@pytest.fixture
+async def stub(messaging: ServiceProcess) -> AsyncIterator[Any]:
+    async with messaging.channel(*RIGHTS) as open_channel:
+        yield MessagingServiceStub(open_channel)
+
+
+@pytest.fixture
+async def pair(stub: Any) -> tuple[str, str]:
+    """A client and a therapist who wrote to each other long ago."""
+    client, therapist = (f"{role}-{secrets.token_hex(4)}" for role in ("client", "therapist"))
+    line = ImportLine(line=1, sender_id=client, recipient_id=therapist, sent_at={"seconds": 1_700_000_000})
+    told = await stub.ImportMessages(ImportMessagesRequest(request_id=fresh(), source=client, lines=[line]))
+    assert told.imported == 1
+    return client, therapist
+
+
+def message(pair: tuple[str, str], **more: Any) -> SendMessageRequest:
+    client, therapist = pair
+    fields = {"request_id": fresh(), "sender_id": client, "body": b"sealed", "expects": EXPECTATION_REPLY,
+              "kind": MESSAGE_KIND_TEXT, "client_id": client, "therapist_id": therapist, **more}  # fmt: skip
+    return SendMessageRequest(**fields)
+
+
+async def test_a_message_is_read_back_by_both_sides_with_its_body(stub: Any, pair: tuple[str, str]) -> None:
+    client, therapist = pair
+    sent = await stub.SendMessage(message(pair, body=b"\x00sealed\xff"))
+    answer = await stub.SendMessage(message(pair, sender_id=therapist, expects=EXPECTATION_NONE, automatic=True))
+    assert (sent.sequence, answer.sequence) == (2, 3)
+
+    for reader in pair:
+        listed = await stub.ListMessages(
+            ListMessagesRequest(conversation_id=sent.conversation_id, participant_id=reader, at_least=answer.revision)
+        )
+        assert [m.sequence for m in listed.messages] == [1, 2, 3]
+        assert (listed.messages[2].sender, listed.messages[2].automatic) == (SIDE_THERAPIST, True)
+        whole = await stub.GetMessage(
+            GetMessageRequest(conversation_id=sent.conversation_id, participant_id=reader, sequence=2)
+        )
+        assert whole.body == b"\x00sealed\xff"
+        assert whole.message.body_size == 8
+
+
+@pytest.mark.rule("MS5", "PL4")
+async def test_a_message_sent_again_with_its_request_id_is_one_message_with_one_answer(
+    stub: Any, pair: tuple[str, str]
+) -> None:
+    asked = message(pair)
+    answers = await asyncio.gather(*(stub.SendMessage(asked) for _ in range(20)))
+    assert len({answer.SerializeToString() for answer in answers}) == 1
+    await stub.SendMessage(message(pair))
+    assert await stub.SendMessage(asked) == answers[0]
+    asked.body = b"something else"
+    assert await refused(stub.SendMessage(asked)) == ("INVALID_ARGUMENT", "REQUEST_REUSED", "request_id")
+
+
+async def test_a_request_id_of_one_caller_is_unknown_to_another(
+    messaging: ServiceProcess, stub: Any, pair: tuple[str, str]
+) -> None:
+    asked = message(pair)
+    first = await stub.SendMessage(asked)
+    async with messaging.channel(*RIGHTS, subject="mobile") as other:
+        second = await MessagingServiceStub(other).SendMessage(asked)
+    assert second.sequence == first.sequence + 1
+
+
+@pytest.mark.rule("MS5")
+async def test_two_hundred_messages_at_once_are_numbered_without_gaps(stub: Any, pair: tuple[str, str]) -> None:
+    answers = await asyncio.gather(*(stub.SendMessage(message(pair)) for _ in range(200)))
+    assert sorted(answer.sequence for answer in answers) == list(range(2, 202))
+
+
+async def test_many_messages_in_one_call_each_have_their_own_answer_in_order(stub: Any, pair: tuple[str, str]) -> None:
+    client, therapist = pair
+    messages = [message(pair), message(pair, therapist_id=client), message(pair, sender_id=therapist)]
+    told = await stub.SendMany(SendManyRequest(request_id=fresh(), messages=messages))
+    assert [result.request_id for result in told.results] == [m.request_id for m in messages]
+    assert [result.sent.sequence for result in told.results] == [2, 0, 3]
+    assert (told.results[1].error.reason, told.results[1].error.field) == ("PAIR_OF_ONE", "therapist_id")
+
+
+async def test_a_stream_answers_every_message_by_its_id_and_survives_a_bad_one(
+    stub: Any, pair: tuple[str, str]
+) -> None:
+    messages = [message(pair) for _ in range(50)]
+    messages[20].body = b""
+
+    async def requests() -> AsyncIterator[SendStreamRequest]:
+        for each in messages:
+            yield SendStreamRequest(message=each)
+
+    answered = {r.result.request_id: r.result async for r in stub.SendStream(requests())}
+    assert answered.keys() == {m.request_id for m in messages}
+    told = [answered[m.request_id] for m in messages]
+    assert (told[20].error.reason, told[20].error.field) == ("FIELD_MISSING", "message.body")
+    good = [result.sent.sequence for result in told if result.HasField("sent")]
+    assert good == list(range(2, 51))  # in the order sent
+
+
+async def test_lists_page_by_tokens_that_fit_only_their_own_list(stub: Any, pair: tuple[str, str]) -> None:
+    client, therapist = pair
+    last: SendMessageResponse = (await asyncio.gather(*(stub.SendMessage(message(pair)) for _ in range(6))))[-1]
+    asked = ListMessagesRequest(
+        conversation_id=last.conversation_id, participant_id=client, page_size=3, at_least=last.revision
+    )
+    seen: list[int] = []
+    while True:
+        listed = await stub.ListMessages(asked)
+        seen += [m.sequence for m in listed.messages]
+        if not listed.next_page_token:
+            break
+        asked.page_token = listed.next_page_token
+    assert seen == sorted(set(seen))
+    assert len(seen) >= 5
+    asked.participant_id = therapist
+    assert await refused(stub.ListMessages(asked)) == ("INVALID_ARGUMENT", "PAGE_TOKEN_STALE", "page_token")
+
+
+async def test_conversations_are_listed_for_either_side_the_latest_first(stub: Any, pair: tuple[str, str]) -> None:
+    client, therapist = pair
+    lines = [
+        ImportLine(line=n, sender_id=client, recipient_id=f"{therapist}-{n}", sent_at={"seconds": 1_600_000_000 + n})
+        for n in range(1, 6)
+    ]
+    told = await stub.ImportMessages(ImportMessagesRequest(request_id=fresh(), source="list", lines=lines))
+    found: list[str] = []
+    asked = ListConversationsRequest(participant_id=client, page_size=2, at_least=told.revision)
+    while True:
+        listed = await stub.ListConversations(asked)
+        found += [conversation.therapist_id for conversation in listed.conversations]
+        if not listed.next_page_token:
+            break
+        asked.page_token = listed.next_page_token
+    assert found == [therapist, *(f"{therapist}-{n}" for n in (5, 4, 3, 2, 1))]
+
+
+async def test_somebody_elses_conversation_answers_like_none_at_all(
+    messaging: ServiceProcess, stub: Any, pair: tuple[str, str]
+) -> None:
+    known = conversation_id(*pair)
+    told = [
+        await refused(stub.GetConversation(GetConversationRequest(conversation_id=name, participant_id="stranger")))
+        for name in (known, "unknown")
+    ]
+    assert told == [("NOT_FOUND", "NOT_FOUND", "conversation_id")] * 2
+    async with messaging.channel(*RIGHTS, subject="stranger", kind="person") as theirs:
+        asked = GetConversationRequest(conversation_id=known, participant_id=pair[0])
+        assert await refused(MessagingServiceStub(theirs).GetConversation(asked)) == (
+            "PERMISSION_DENIED",
+            "PERSON_NOT_YOURS",
+            "participant_id",
+        )
+
+
+@pytest.mark.rule("PL6")
+async def test_importing_the_same_lines_again_changes_nothing(stub: Any) -> None:
+    source, client = fresh(), f"client-{fresh()}"
+    lines = [
+        ImportLine(line=n + 1, sender_id=client, recipient_id=f"t-{n % 3}", sent_at={"seconds": 1_600_000_000 + n})
+        for n in range(30)
+    ]
+    lines.append(ImportLine(line=31, sender_id=client, recipient_id="t-0", sent_at={"seconds": 1_500_000_000}))
+    lines.append(ImportLine(line=32, sender_id=client, recipient_id=client, sent_at={"seconds": 1_700_000_000}))
+    told = [
+        await stub.ImportMessages(ImportMessagesRequest(request_id=fresh(), source=source, lines=lines))
+        for _ in range(2)
+    ]
+    assert [(t.imported, t.repeated_lines) for t in told] == [(30, 0), (0, 30)]
+    assert [(r.line, r.reason) for r in told[0].rejected] == [(31, "LINE_OUT_OF_ORDER"), (32, "PAIR_OF_ONE")]
+
+
+BAD = {
+    "no request id": ({"request_id": ""}, "FIELD_MISSING", "request_id"),
+    "a malformed request id": ({"request_id": "a b"}, "FIELD_MALFORMED", "request_id"),
+    "an over-long id": ({"client_id": "c" * 65}, "FIELD_MALFORMED", "client_id"),
+    "an id with a NUL": ({"client_id": "c\0"}, "FIELD_MALFORMED", "client_id"),
+    "no body": ({"body": b""}, "FIELD_MISSING", "body"),
+    "a body too large": ({"body": b"x" * 65_537}, "FIELD_TOO_LARGE", "body"),
+    "no expectation": ({"expects": 0}, "FIELD_MISSING", "expects"),
+    "an unknown expectation": ({"expects": 99}, "FIELD_MALFORMED", "expects"),
+    "no kind": ({"kind": 0}, "FIELD_MISSING", "kind"),
+    "a stranger as sender": ({"sender_id": "stranger"}, "SENDER_NOT_IN_PAIR", "sender_id"),
+}
+
+
+@pytest.mark.parametrize("bad", BAD)
+async def test_a_bad_message_is_refused_with_its_field_and_appends_nothing(
+    stub: Any, pair: tuple[str, str], module_database_url: str, bad: str
+) -> None:
+    fields, reason, field = BAD[bad]
+    before = await count_facts(module_database_url, "messaging")
+    assert await refused(stub.SendMessage(message(pair, **fields))) == ("INVALID_ARGUMENT", reason, field)
+    assert await count_facts(module_database_url, "messaging") == before
+
+
+@pytest.mark.rule("MS1")
+async def test_a_second_conversation_for_a_pair_with_its_roles_swapped_is_refused(
+    stub: Any, pair: tuple[str, str]
+) -> None:
+    client, therapist = pair
+    swapped = message((therapist, client), sender_id=therapist)
+    assert await refused(stub.SendMessage(swapped)) == ("ALREADY_EXISTS", "ROLES_SWAPPED", "client_id")
+
+
+async def test_calls_without_deadline_token_or_right_are_refused(
+    messaging: ServiceProcess, stub: Any, pair: tuple[str, str]
+) -> None:
+    asked = message(pair)
+    assert await refused(stub.SendMessage(asked, timeout=None)) == ("INVALID_ARGUMENT", "DEADLINE_MISSING", "")
+    assert await refused(stub.SendMessage(asked, metadata=())) == ("UNAUTHENTICATED", "TOKEN_MISSING", "")
+    async with channel(messaging.target, "not.a.token") as wrong, messaging.channel("messaging.read") as lacking:
+        assert await refused(MessagingServiceStub(wrong).SendMessage(asked)) == (
+            "UNAUTHENTICATED",
+            "TOKEN_INVALID",
+            "",
+        )
+        assert await refused(MessagingServiceStub(lacking).SendMessage(asked)) == (
+            "PERMISSION_DENIED",
+            "RIGHT_MISSING",
+            "",
+        )
+
+
+async def test_a_new_conversation_fails_closed_while_nothing_is_known_of_standing(stub: Any) -> None:
+    stranger = (f"client-{fresh()}", f"therapist-{fresh()}")
+    assert await refused(stub.SendMessage(message(stranger))) == ("UNAVAILABLE", "GATE_STALE", "")
