@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+import pytest
 from google.protobuf.message import Message
 
 from kernel.commands import Fold
@@ -68,9 +69,6 @@ class When:
         return decision
 
     def refused(self, reason: str, field: str = "") -> None:
-        try:
-            decision = self.decision()
-        except Rejected as rejected:
-            assert (rejected.reason, rejected.field) == (reason, field)
-        else:
-            raise AssertionError(f"not refused: {decision}")
+        with pytest.raises(Rejected) as caught:
+            self.decision()
+        assert (caught.value.reason, caught.value.field) == (reason, field)

@@ -16,13 +16,6 @@ from kernel.grpc.inputs import Inputs
 ACT_FOR = "act_for"
 """The right by which a service acts for the person it names."""
 
-UNDECLARED = (
-    "grpc.health.v1.Health",
-    "grpc.reflection.v1alpha.ServerReflection",
-    "grpc.reflection.v1.ServerReflection",
-)
-"""The services that anyone may call: they say nothing about anybody."""
-
 
 @dataclass(frozen=True, slots=True)
 class Method:

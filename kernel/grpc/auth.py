@@ -14,7 +14,7 @@ from kernel.ids import is_id
 REFUSED_HEADERS = ("crit", "jku", "x5u")  # Each asks us to trust something other than the issuer's keys.
 SKEW = timedelta(seconds=10)  # How far the issuer's clock may be ahead of ours.
 CACHED_TOKENS_MAX = 10_000
-TOKEN_BYTES_MAX = 8_192
+TOKEN_BYTES_MAX = 4_096  # gRPC itself begins to refuse metadata of 8 KiB, some of the time.
 
 # Times are compared with the clock handed in, below, and not by the library with the machine's.
 OPTIONS: Any = {

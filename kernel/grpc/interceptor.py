@@ -90,7 +90,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
     async def _answering(self, method: Method, context: Context) -> AsyncIterator[CallContext]:
         """Admits the call; answers and counts what is raised. Handlers raise, and never abort the context."""
         began = perf_counter()
-        code, reason = grpc.StatusCode.OK, ""
+        code, reason, answer = grpc.StatusCode.OK, "", None
         metadata = dict(context.invocation_metadata())
         traceparent = traceparent_of(metadata, self._ids)
         bind_contextvars(method=f"{method.service}/{method.name}", trace_id=traceparent[3:35])
@@ -103,10 +103,11 @@ class Interceptor(grpc.aio.ServerInterceptor):
         except Exception as error:
             answer = self._reasons.answer(error, method.service, traceparent[3:35])
             code, reason = answer.code, answer.reason
-            details = ((STATUS_DETAILS, answer.status().SerializeToString()),)
-            await context.abort(answer.code, answer.message, details)
         finally:
             self._metrics.called(method.service, method.name, code.name, reason, perf_counter() - began)
+        if answer is not None:
+            details = ((STATUS_DETAILS, answer.status().SerializeToString()),)
+            await context.abort(answer.code, answer.message, details)
 
     async def _admit(
         self, method: Method, metadata: Mapping[str, str], traceparent: str, remaining: float | None

@@ -13,7 +13,7 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_reflection.v1alpha import reflection
 
 from kernel.clock import Clock
-from kernel.grpc.access import UNDECLARED, check_declared
+from kernel.grpc.access import check_declared
 from kernel.grpc.auth import Authenticator
 from kernel.grpc.errors import Reasons
 from kernel.grpc.interceptor import Interceptor
@@ -104,9 +104,9 @@ class Server:
             handlers=self._registry.handlers, interceptors=[self._interceptor], options=_options(self._settings)
         )
         self._health = health.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)  # For anyone, as reflection is.
         if self._settings.grpc_reflection:
-            reflection.enable_server_reflection([*self._registry.names, *UNDECLARED[:2]], server)
+            reflection.enable_server_reflection([*self._registry.names, reflection.SERVICE_NAME], server)
         port = server.add_insecure_port(f"{self._settings.grpc_host}:{self._settings.grpc_port}")
         await server.start()
         self._server = server

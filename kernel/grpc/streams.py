@@ -28,6 +28,8 @@ class Draining:
         self._waits: set[asyncio.Timeout] = set()
 
     def begin(self) -> None:
+        if self.is_on:
+            return
         self.is_on = True
         for wait in self._waits:
             wait.reschedule(0)

@@ -86,7 +86,9 @@ class Publisher:
 
 @asynccontextmanager
 async def publisher(bootstrap: str, topics: Iterable[str]) -> AsyncIterator[Publisher]:
-    """Raises KafkaError when Kafka is away or a topic is missing, WrongSetting when a watermark topic does not fit."""
+    """Raises KafkaError when Kafka is away or a topic is missing, WrongSetting when a watermark topic does not fit,
+    TimeoutError when the connection cannot be closed.
+    """
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap,
         enable_idempotence=True,
@@ -107,7 +109,8 @@ async def publisher(bootstrap: str, topics: Iterable[str]) -> AsyncIterator[Publ
         await consumer.start()
         yield Publisher(producer, consumer, await _partition_counts(producer, topics))
     finally:
-        with suppress(TimeoutError, KafkaError):
+        # In time or not at all: a producer left behind would go on sending, so the role ends with a TimeoutError.
+        with suppress(KafkaError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await asyncio.gather(producer.stop(), consumer.stop())
 

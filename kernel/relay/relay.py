@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,6 +31,7 @@ READ_MOMENT = "select statement_timestamp() as store_time, coalesce(max(position
 PAGE_FACTS_MAX = 1_000
 POLL_SECONDS = 0.05
 WATERMARK_SECONDS = 1.0
+PATIENCE_SECONDS = 5.0
 
 log = structlog.get_logger()
 
@@ -111,12 +113,22 @@ class Relay:
                     await refuse_restored(kafka, session, source)
                     await self._relay_pages(session, kafka, source)
             except* KafkaError as errors:
-                self._failed(errors.exceptions[0])
+                self._failed(repr(errors.exceptions[0]))
             await asyncio.sleep(backoff_seconds(self._failures, self._jitter))
 
-    def _failed(self, error: Exception) -> None:
+    @contextmanager
+    def _expecting_an_answer(self) -> Iterator[None]:
+        """Says so when Kafka takes long. The producer itself goes on trying, in order and without end."""
+        late = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._failed, "it does not answer")
+        try:
+            yield
+        finally:
+            late.cancel()
+        self._acknowledged()
+
+    def _failed(self, reason: str) -> None:
         if self._failures == 0:
-            log.warning("Kafka does not take facts; they wait in the store", reason=repr(error))
+            log.warning("Kafka does not take facts; they wait in the store", reason=reason)
         self._failures += 1
 
     def _acknowledged(self) -> None:
@@ -133,7 +145,8 @@ class Relay:
             page = await session.fetch(READ_PAGE, position, PAGE_FACTS_MAX)
             if page:
                 outgoing = list(self._outgoing(page, position, source))
-                await kafka.publish(outgoing)
+                with self._expecting_an_answer():
+                    await kafka.publish(outgoing)
                 position = page[-1]["position"]
                 await session.fetch(ADVANCE, position)
                 self._metrics.relayed(len(outgoing))
@@ -141,9 +154,9 @@ class Relay:
                 watermark_at = clock() + WATERMARK_SECONDS
                 moment = (await session.fetch(READ_MOMENT))[0]
             if moment is not None and position >= moment["head"]:
-                await kafka.watermark(source, position, moment["store_time"])
+                with self._expecting_an_answer():
+                    await kafka.watermark(source, position, moment["store_time"])
                 moment = None
-                self._acknowledged()
             if not page:
                 await session.wait_for_facts(POLL_SECONDS)
 

@@ -16,9 +16,9 @@ from services.moderation.domain.decisions import (
     SuspendClient,
     WarnClient,
 )
-from services.moderation.domain.ends import RecordEnds, after_ends, record_ends
 from services.moderation.domain.reporter import NoteFinding, Reporter, note_finding
-from services.moderation.domain.reporting import NoteContact, ReportClient
+from services.moderation.domain.reporting import NoteContact, ReportClient, TakeStock
+from services.moderation.domain.timers import RecordEnds, after_ends, record_ends
 
 CLIENT_STANDING = Fold(ClientStanding(), client_standing.evolve)
 REPORTER = Fold(Reporter(), reporter.evolve)
@@ -51,6 +51,7 @@ def on_client(command: type[Any], rule: Callable[..., list[Fact]], *reads: Read,
 ROUTES = [
     on_client(ReportClient, reporting.report, ENROLMENT_OF_REPORTER, REPORTER_AS_CLIENT, RECORD_OF_REPORTER),
     on_client(NoteContact, reporting.note_contact, urgent=False),
+    on_client(TakeStock, reporting.take_stock),
     on_client(DecideReport, decisions.decide_report),
     on_client(WarnClient, decisions.warn),
     on_client(BrakeClient, decisions.brake),

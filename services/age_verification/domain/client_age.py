@@ -67,39 +67,30 @@ class ReverseUnderAge:
     now: datetime
 
 
-class Finding(Enum):
-    """What was last found out; a verification under way does not change it."""
-
-    NONE = "NONE"
+class State(Enum):
+    UNKNOWN = "UNKNOWN"
+    PENDING = "PENDING"
     ASSURED = "ASSURED"
-    REVOKED = "REVOKED"
+    UNREADABLE = "UNREADABLE"
     UNDER_AGE = "UNDER_AGE"
+    EXPIRED = "EXPIRED"
+    REVOKED = "REVOKED"
 
 
 @dataclass(frozen=True, slots=True)
 class ClientAge:
-    """`unreadable_at`: when evidence could not be made out, since the last time it could."""
+    """`otherwise`: the state when no assurance holds, by what happened last. `unreadable_at`: when evidence could not
+    be made out, since the last time it could. `evidence`: what the last evidence comes to by itself.
+    """
 
-    finding: Finding = Finding.NONE
-    expires_at: datetime | None = None  # of the assurance, if there ever was one
-    is_pending: bool = False
+    assured_until: datetime | None = None
+    otherwise: State = State.UNKNOWN
     unreadable_at: tuple[datetime, ...] = ()
-    last_evidence: str = ""  # the state of AV3 that the last evidence by itself comes to
+    evidence: State = State.UNKNOWN
 
-    def state_at(self, now: datetime) -> str:
-        """Returns one of the states of AV3. An assurance that holds outweighs a verification under way."""
-        if self.finding is Finding.UNDER_AGE or self.is_assured_at(now):
-            return self.finding.value
-        if self.is_pending:
-            return "PENDING"
-        if self.unreadable_at:
-            return "UNREADABLE"
-        if self.finding is Finding.ASSURED:
-            return "EXPIRED"
-        return "REVOKED" if self.finding is Finding.REVOKED else "UNKNOWN"
-
-    def is_assured_at(self, now: datetime) -> bool:
-        return self.finding is Finding.ASSURED and self.expires_at is not None and now < self.expires_at
+    def state_at(self, now: datetime) -> State:
+        """An assurance that holds outweighs a verification under way."""
+        return State.ASSURED if self.assured_until is not None and now < self.assured_until else self.otherwise
 
     def attempts_left(self, policy: AgePolicy, now: datetime) -> int:
         """Each attempt comes back when the rest that the policy asks for has passed since."""
@@ -110,7 +101,7 @@ class ClientAge:
 def request(command: RequestVerification, age: ClientAge) -> Decision:
     must_be_open(age)
     must_have_attempts(command, age)
-    return Decision([] if age.is_pending else [VerificationRequested(client_id=command.client_id)])
+    return Decision([] if age.otherwise is State.PENDING else [VerificationRequested(client_id=command.client_id)])
 
 
 def take(command: TakeEvidence, age: ClientAge) -> Decision:
@@ -167,7 +158,7 @@ def assured(command: TakeEvidence, evidence: Over18) -> AgeAssured:
 
 
 def must_be_open(age: ClientAge) -> None:
-    if age.finding is Finding.UNDER_AGE:
+    if age.otherwise is State.UNDER_AGE:
         raise Rejected("CLIENT_UNDER_AGE", "client_id")
 
 
@@ -181,14 +172,14 @@ def declare(command: DeclareAge, _: ClientAge) -> Decision:
 
 
 def revoke(command: RevokeAssurance, age: ClientAge) -> Decision:
-    if not age.is_assured_at(command.now):
+    if age.state_at(command.now) is not State.ASSURED:
         raise Rejected("NOT_ASSURED", "client_id")
     revoked = AgeAssuranceRevoked(client_id=command.client_id, age=[phase("REVOKED")], operator_id=command.operator_id)
     return Decision([revoked])
 
 
 def reverse(command: ReverseUnderAge, age: ClientAge) -> Decision:
-    if age.finding is not Finding.UNDER_AGE:
+    if age.otherwise is not State.UNDER_AGE:
         raise Rejected("NOT_UNDER_AGE", "client_id")
     reversed_ = UnderAgeReversed(client_id=command.client_id, age=[phase("UNKNOWN")], operator_id=command.operator_id)
     return Decision([reversed_])
@@ -197,18 +188,18 @@ def reverse(command: ReverseUnderAge, age: ClientAge) -> Decision:
 def evolve(age: ClientAge, fact: Fact, at: datetime) -> ClientAge:
     match fact:
         case VerificationRequested():
-            return replace(age, is_pending=True)
+            return replace(age, otherwise=State.PENDING)
         case EvidenceUnreadable():
             unreadable_at = (*age.unreadable_at, at)
-            return replace(age, is_pending=False, unreadable_at=unreadable_at, last_evidence="UNREADABLE")
+            return ClientAge(age.assured_until, State.UNREADABLE, unreadable_at, State.UNREADABLE)
         case AgeSelfDeclared():
             return age  # On record, and without weight.
         case AgeAssured():
-            return ClientAge(Finding.ASSURED, instant(fact.expires_at), last_evidence="ASSURED")
+            return ClientAge(instant(fact.expires_at), State.EXPIRED, evidence=State.ASSURED)
         case ClientFoundUnderAge():
-            return ClientAge(Finding.UNDER_AGE, last_evidence="UNDER_AGE")
+            return ClientAge(None, State.UNDER_AGE, evidence=State.UNDER_AGE)
         case AgeAssuranceRevoked():
-            return replace(age, finding=Finding.REVOKED)
+            return replace(age, assured_until=None, otherwise=State.REVOKED)
         case UnderAgeReversed():
             return ClientAge()
         case _:

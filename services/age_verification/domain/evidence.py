@@ -1,4 +1,4 @@
-"""What a provider says about a client, once it has been checked that the provider said it. No date of birth gets here."""
+"""What a provider says about a client, once it is sure that the provider said it. No date of birth gets this far."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -44,7 +44,7 @@ Fact = ContactSeen | ClientReported | ReportWeighed | ReportDecided | ClientWarn
 class ClientStanding:
     phases: Phases = ((GOOD, None),)
     decided_at: datetime | None = None  # when the phases began; None: nothing was ever decided
-    under_review: frozenset[str] = frozenset()  # reports of the provisional suspension in force; empty: there is none
+    is_provisional: bool = False  # the suspension in force waits for a person to confirm it
     is_reinstated: bool = True  # no measure was taken since a person last gave the standing back
     warnings: int = 0
     reports: Mapping[str, Report] = field(default_factory=dict)  # by id, in the order they came
@@ -94,18 +94,17 @@ def evolve(standing: ClientStanding, fact: Fact, at: datetime) -> ClientStanding
 def with_measure(standing: ClientStanding, fact: StandingFact) -> ClientStanding:
     match fact:
         case ClientSuspended():
-            under_review = frozenset(fact.report_ids) if fact.provisional else frozenset()
-            return replace(standing, under_review=under_review, is_reinstated=False)
+            return replace(spend(standing, fact.report_ids), is_provisional=fact.provisional, is_reinstated=False)
         case ClientBraked() | SuspensionConfirmed() | ClientBanned():
-            return replace(standing, under_review=frozenset(), is_reinstated=False)
+            return replace(standing, is_provisional=False, is_reinstated=False)
         case SuspensionLapsed():
-            return replace(spend(standing, standing.under_review), under_review=frozenset())
+            return replace(standing, is_provisional=False)
         case BrakeLapsed():
             return standing
         case ClientReinstated():
             # A person judged what scored until now: it alone does not overrule them.
-            judged = (report.report_id for report in scoring(standing.reports, standing.contacts))
-            return replace(spend(standing, judged), under_review=frozenset(), is_reinstated=True)
+            judged = [report.report_id for report in scoring(standing.reports, standing.contacts)]
+            return replace(spend(standing, judged), is_provisional=False, is_reinstated=True)
         case _:
             assert_never(fact)
 
@@ -115,7 +114,6 @@ def with_report(standing: ClientStanding, report: Report) -> ClientStanding:
 
 
 def spend(standing: ClientStanding, report_ids: Iterable[str]) -> ClientStanding:
-    """Returns the standing whose named reports cannot suspend, those undecided, until they are decided."""
-    named = [standing.reports[report_id] for report_id in report_ids]
-    spent = {report.report_id: replace(report, spent=True) for report in named if report.is_undecided}
+    """Returns the standing whose named reports cannot suspend, or not again, while nobody decides about them."""
+    spent = {report_id: replace(standing.reports[report_id], spent=True) for report_id in report_ids}
     return replace(standing, reports={**standing.reports, **spent})

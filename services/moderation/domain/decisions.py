@@ -126,7 +126,7 @@ def suspend(command: SuspendClient, standing: ClientStanding) -> list[Fact]:
 
 def confirm(command: ConfirmSuspension, standing: ClientStanding) -> list[Fact]:
     impartial(command)
-    if not standing.under_review:
+    if not standing.is_provisional:
         raise Rejected("NOT_PROVISIONAL", "client_id")
     end_in_range(command)
     confirmed = SuspensionConfirmed(

@@ -1,7 +1,7 @@
 """What a report and a first contact lead to under the policy."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -33,6 +33,16 @@ class NoteContact:
 
     client_id: str
     therapist_id: str
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TakeStock:
+    """Reports that were recorded before have come to score. Asked for by a timer: what follows happens now, even where
+    the contact is imported history.
+    """
+
+    client_id: str
     policy: Policy
     now: datetime
 
@@ -67,7 +77,8 @@ def report(
         in_good_standing=as_client.at(command.now) not in CLOSED,
     )
     told = after(standing, [reported, weighed], command.now)
-    return [reported, weighed, *measure(command, told, [told.reports[command.report_id]])]
+    scores = told.reports[command.report_id] in scoring(told.reports, told.contacts)
+    return [reported, weighed, *(measure(command, told) if scores else ())]
 
 
 def may_report(command: ReportClient, standing: ClientStanding, enrolment: Gate) -> None:
@@ -86,32 +97,35 @@ def note_contact(command: NoteContact, standing: ClientStanding) -> list[Fact]:
     """From a contact on, what the therapist reported before scores as well."""
     if command.therapist_id in standing.contacts:
         return []
-    seen = ContactSeen(client_id=command.client_id, therapist_id=command.therapist_id)
-    told = after(standing, [seen], command.now)
-    waited = [report for report in told.reports.values() if report.reporter_id == command.therapist_id]
-    return [seen, *measure(command, told, waited)]
+    return [ContactSeen(client_id=command.client_id, therapist_id=command.therapist_id)]
 
 
-def measure(command: ReportClient | NoteContact, standing: ClientStanding, came: Sequence[Report]) -> list[Fact]:
-    """Returns what the policy does, if anything, now that these reports came to score.
+def take_stock(command: TakeStock, standing: ClientStanding) -> list[Fact]:
+    return measure(command, standing)
+
+
+def measure(command: ReportClient | TakeStock, standing: ClientStanding) -> list[Fact]:
+    """Returns what the policy does, if anything, when reports have come to score.
 
     What is in force stays as it is unless this is graver: nothing but a person prolongs a measure.
     """
-    policy, now = command.policy, command.now
-    votes = scoring(standing.reports, standing.contacts)
-    came_to_score = [report for report in came if report in votes]
-    if not came_to_score or standing.at(now) in CLOSED:
+    client_id, policy, now = command.client_id, command.policy, command.now
+    if standing.at(now) in CLOSED:
         return []
-    if grounds := grounds_to_suspend(votes, came_to_score, policy):
-        return [suspended(command.client_id, now + policy.review, policy, grounds=grounds)]
+    votes = scoring(standing.reports, standing.contacts)
+    if grounds := grounds_to_suspend(votes, policy):
+        return [suspended(client_id, now + policy.review, policy, grounds=grounds)]
     if standing.at(now) == GOOD and tally(votes, policy).reaches(policy.brake):
-        return [braked(command.client_id, now + policy.brake_term, policy, grounds=votes)]
+        return [braked(client_id, now + policy.brake_term, policy, grounds=votes)]
     return []
 
 
-def grounds_to_suspend(votes: Iterable[Report], came: Iterable[Report], policy: Policy) -> list[Report]:
-    """Returns the reports that suspend the client, none when they do not."""
+def grounds_to_suspend(votes: Iterable[Report], policy: Policy) -> list[Report]:
+    """Returns the reports that suspend the client, none when they do not.
+
+    One that a person decided about suspends nobody at once: whoever decided had every measure at hand.
+    """
     able = [report for report in votes if report.can_suspend]
     if tally(able, policy).reaches(policy.suspension):
         return able
-    return [r for r in came if r in able and r.severity == policy.suspends_at_once and r.in_good_standing]
+    return [r for r in able if r.severity == policy.suspends_at_once and r.in_good_standing and r.is_undecided]

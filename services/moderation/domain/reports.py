@@ -29,7 +29,7 @@ class Report:
     finding: Finding.ValueType = FINDING_UNSPECIFIED  # the last decision's
     decided_at: datetime | None = None
     moderator_id: str = ""
-    spent: bool = False  # it cannot suspend while nobody decides about it
+    spent: bool = False  # it cannot suspend, or not again, while nobody decides about it
 
     @property
     def is_undecided(self) -> bool:

@@ -37,6 +37,7 @@ from tests.unit.moderation.words import (
     suspended,
     suspended_phases,
     suspension_lapsed,
+    take_stock,
 )
 
 WEEK = 7 * DAY
@@ -64,9 +65,10 @@ def test_a_retried_report_is_still_one_report() -> None:
 
 @pytest.mark.rule("MO1")
 def test_a_reports_id_is_made_of_who_reports_whom_under_which_request() -> None:
-    ids = {report_id("t1", "c1", "q1"), report_id("t2", "c1", "q1"), report_id("t1", "c2", "q1"), report_id("t1", "c1", "q2")}  # fmt: skip
-    assert len(ids) == 4
-    assert report_id("t1", "c1", "q1") == report_id("t1", "c1", "q1") in ids
+    first = ("t1", "c1", "q1")
+    others = [("t2", "c1", "q1"), ("t1", "c2", "q1"), ("t1", "c1", "q2")]
+    assert report_id(*first) == report_id(*first)
+    assert report_id(*first) not in {report_id(*other) for other in others}
 
 
 @pytest.mark.rule("PL8")
@@ -140,8 +142,11 @@ def test_a_report_counts_as_far_as_its_reporter_was_relied_on_when_it_was_made()
 
 
 @pytest.mark.rule("MO10")
-def test_who_is_not_relied_on_at_all_has_no_vote_and_suspends_nobody() -> None:
+def test_who_is_not_relied_on_at_all_has_no_vote_and_moves_nothing() -> None:
     liar = (ENROLLED, ClientStanding(), Reporter(frozenset({"lie", "another"})))
+    given(*TWO_WROTE_SPAM, contact_seen("t3")).when(report("r3", SPAM, "t3"), *liar).then(
+        *reported("r3", SPAM, "t3", reliability=0)
+    )
     given(contact_seen("t1")).when(report("r1", DANGER), *liar).then(*reported("r1", DANGER, reliability=0))
 
 
@@ -171,15 +176,16 @@ def test_a_report_of_somebody_the_client_never_wrote_to_is_recorded_and_scores_n
 
 @pytest.mark.rule("MO1")
 def test_a_report_scores_when_it_is_seen_that_the_client_wrote_to_its_reporter() -> None:
-    given(*reported("r1", DANGER)).when(contact("t1", at=3)).then(contact_seen("t1"), suspended(27, "r1"))
-    given(contact_seen("t2"), *reported("r1", SPAM, "t1"), *reported("r2", SPAM, "t2")).when(contact("t1", at=3)).then(
-        contact_seen("t1"), braked(3 + WEEK, "r1", "r2")
-    )
-    given(*reported("r1", DANGER, "t1")).when(contact("t2")).then(contact_seen("t2"))
+    waiting = reported("r1", DANGER)
+    decision = given(*waiting).when(contact("t1", at=3)).then(contact_seen("t1"))
+    assert list(decision.timers) == [Timer("reports-score", hour(3))]
+    given(*waiting, contact_seen("t1")).when(take_stock(at=3)).then(suspended(27, "r1"))
+    given(*TWO_WROTE_SPAM).when(take_stock(at=3)).then(braked(3 + WEEK, "r1", "r2"))
 
 
-def test_a_contact_is_noted_once() -> None:
-    given(contact_seen("t1"), *reported("r1", SPAM)).when(contact("t1", at=9)).then()
+def test_a_contact_with_a_therapist_who_reported_nothing_is_noted_once_and_leads_to_nothing() -> None:
+    assert not given(*reported("r1", DANGER, "t1")).when(contact("t2")).then(contact_seen("t2")).timers
+    assert not given(contact_seen("t1"), *reported("r1", SPAM)).when(contact("t1", at=9)).then().timers
 
 
 @pytest.mark.rule("MO10")
@@ -188,12 +194,15 @@ def test_a_report_found_to_be_wrong_scores_nothing_before_and_after_its_contact(
     given(contact_seen("t1"), contact_seen("t2"), *reported("r1", SPAM), decided("r1", finding)).when(
         report("r2", SPAM, "t2")
     ).then(*reported("r2", SPAM, "t2"))
-    given(*reported("r1", DANGER), decided("r1", finding)).when(contact("t1")).then(contact_seen("t1"))
+    given(*reported("r1", DANGER), decided("r1", finding), contact_seen("t1")).when(take_stock()).then()
 
 
-def test_a_report_upheld_before_its_contact_suspends_when_the_contact_is_seen() -> None:
-    given(*reported("r1", DANGER), decided("r1", UPHELD)).when(contact("t1")).then(
-        contact_seen("t1"), suspended(25, "r1")
+@pytest.mark.rule("MO4")
+def test_a_report_that_a_person_decided_about_has_its_vote_and_suspends_nobody_at_once() -> None:
+    upheld = (*reported("r1", DANGER), decided("r1", UPHELD), contact_seen("t1"))
+    given(*upheld).when(take_stock()).then()
+    given(*upheld, contact_seen("t2")).when(report("r2", SPAM, "t2")).then(
+        *reported("r2", SPAM, "t2"), braked(1 + WEEK, "r1", "r2")
     )
 
 
@@ -230,6 +239,13 @@ def test_the_reports_of_a_lapsed_suspension_cannot_suspend_again_until_they_are_
 
 
 @pytest.mark.rule("MO4")
+def test_a_dangerous_report_made_during_a_suspension_suspends_with_the_next_report_after_it() -> None:
+    meanwhile = (*LAPSED[:4], at(START, suspended(24, "r1")), *reported("r2", DANGER, "t2"))
+    lapsed = given(*meanwhile, at(hour(24), suspension_lapsed(24 + WEEK)))
+    lapsed.when(report("r3", SPAM, "t1", at=30)).then(*reported("r3", SPAM, "t1"), suspended(54, "r2"))
+
+
+@pytest.mark.rule("MO4")
 def test_a_report_decided_during_the_review_is_not_held_back_when_the_suspension_lapses() -> None:
     seen = (contact_seen("t1"), contact_seen("t2"), contact_seen("t3"), *reported("r1", DANGER))
     lapsed = (at(START, suspended(24, "r1")), decided("r1", UPHELD), at(hour(24), suspension_lapsed(24 + WEEK)))
@@ -258,6 +274,7 @@ def test_what_was_reported_before_a_reinstatement_does_not_overrule_it() -> None
     given(*lifted).when(report("r3", SPAM, "t3", at=3)).then(
         *reported("r3", SPAM, "t3"), braked(3 + WEEK, "r1", "r2", "r3")
     )
+    given(*lifted).when(take_stock(at=3)).then(braked(3 + WEEK, "r1", "r2"))
     given(*lifted).when(report("r3", DANGER, "t3", at=3)).then(*reported("r3", DANGER, "t3"), suspended(27, "r3"))
 
 

@@ -41,10 +41,10 @@ from services.moderation.domain.decisions import (
     SuspendClient,
     WarnClient,
 )
-from services.moderation.domain.ends import RecordEnds
 from services.moderation.domain.policy import DEFAULT
 from services.moderation.domain.reporter import Reporter
-from services.moderation.domain.reporting import NoteContact, ReportClient
+from services.moderation.domain.reporting import NoteContact, ReportClient, TakeStock
+from services.moderation.domain.timers import RecordEnds
 from tests.sentences import START, Sentences
 
 SPAM, HARASSMENT, DANGER = SEVERITY_SPAM, SEVERITY_HARASSMENT, SEVERITY_DANGER
@@ -80,7 +80,11 @@ def report(
 
 
 def contact(therapist_id: str, at: float = 1) -> NoteContact:
-    return NoteContact(CLIENT, therapist_id, DEFAULT, hour(at))
+    return NoteContact(CLIENT, therapist_id, hour(at))
+
+
+def take_stock(at: float = 1) -> TakeStock:
+    return TakeStock(CLIENT, DEFAULT, hour(at))
 
 
 def decide_report(report_id: str, finding: Finding.ValueType, by: str = MODERATOR, at: float = 1) -> DecideReport:

@@ -1,9 +1,10 @@
-"""What ends by time is recorded before anything else is decided, so that a client's stream tells the whole story.
+"""What a client's stream does by itself, later.
 
-The facts change nothing for whoever evaluates phases: they say late what was known in time.
+What ends by time is recorded before anything else is decided, so that the stream tells the whole story. It changes
+nothing for whoever evaluates phases: the facts say late what was known in time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ from kernel.store.interface import Timer
 from services.moderation.domain.client_standing import SUSPENDED, ClientStanding, Fact, after
 
 MEASURE_ENDS = "measure-ends"
+REPORTS_SCORE = "reports-score"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +45,22 @@ def ends_due(client_id: str, standing: ClientStanding, now: datetime) -> list[Fa
 
 
 def after_ends(rule: Callable[..., list[Fact]]) -> Callable[..., Decision]:
-    """Takes a rule of (command, standing, *read). Returns its decider, which also sets the timer of the next end."""
+    """Takes a rule of (command, standing, *read). Returns its decider, which records ends first and sets timers."""
 
     def decide(command: Any, standing: ClientStanding, *read: object) -> Decision:  # noqa: ANN401 - the rule's command
         ended = ends_due(command.client_id, standing, command.now)
-        current = after(standing, ended, command.now)
-        facts = rule(command, current, *read)
-        return with_timer(standing, after(current, facts, command.now), [*ended, *facts])
+        facts = [*ended, *rule(command, after(standing, ended, command.now), *read)]
+        decided = after(standing, facts, command.now)
+        ends_at = decided.phases[0][1]
+        moved = ends_at != standing.phases[0][1]
+        timers = [Timer(MEASURE_ENDS, ends_at)] if moved and ends_at is not None else []
+        if any_reported(decided, decided.contacts - standing.contacts):
+            timers.append(Timer(REPORTS_SCORE, command.now))
+        return Decision(facts, timers=timers, cancelled_timers=[MEASURE_ENDS] if moved and ends_at is None else [])
 
     return decide
 
 
-def with_timer(before: ClientStanding, now: ClientStanding, facts: list[Fact]) -> Decision:
-    due = now.phases[0][1]
-    if due == before.phases[0][1]:
-        return Decision(facts)
-    if due is None:
-        return Decision(facts, cancelled_timers=[MEASURE_ENDS])
-    return Decision(facts, timers=[Timer(MEASURE_ENDS, due)])
+def any_reported(standing: ClientStanding, reporter_ids: Set[str]) -> bool:
+    """Returns whether any of them reported this client."""
+    return any(report.reporter_id in reporter_ids for report in standing.reports.values())
