@@ -57,19 +57,25 @@ def prepared_database(servers: Servers) -> str:
     return name
 
 
+@pytest.fixture(scope="session")
+def session_database_url(servers: Servers, prepared_database: str) -> Iterator[str]:
+    """A database for all tests that share the running platform."""
+    yield from new_database(servers, prepared_database)
+
+
 @pytest.fixture(scope="module")
 def module_database_url(servers: Servers, prepared_database: str) -> Iterator[str]:
     """A database for the tests of one module, which keep apart by their ids."""
-    yield from _database(servers, prepared_database)
+    yield from new_database(servers, prepared_database)
 
 
 @pytest.fixture
 def database_url(servers: Servers, prepared_database: str) -> Iterator[str]:
     """A database of the test's own, all schemas in place and empty."""
-    yield from _database(servers, prepared_database)
+    yield from new_database(servers, prepared_database)
 
 
-def _database(servers: Servers, prepared_database: str) -> Iterator[str]:
+def new_database(servers: Servers, prepared_database: str) -> Iterator[str]:
     name = f"test_{uuid.uuid4().hex}"
     asyncio.run(_execute(servers.database_url, f"create database {name} template {prepared_database}"))
     yield with_database(servers.database_url, name)

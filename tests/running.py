@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -114,8 +115,16 @@ class ServiceProcess:
         self.process.kill()
         self.process.wait()
 
-    def channel(self, *scope: str, subject: str = "web", kind: str = "service") -> grpc.aio.Channel:
+    def channel(
+        self, *scope: str, subject: str = "web", kind: Literal["service", "person"] = "service"
+    ) -> grpc.aio.Channel:
         """A channel whose token carries these rights, and `act_for` for a service."""
-        rights = [*scope, "act_for"] if kind == "service" else list(scope)
-        token = keys.mint(self.credentials, subject=subject, kind=kind, scope=rights)  # type: ignore[arg-type]
+        return self._channel([*scope, "act_for"] if kind == "service" else list(scope), subject, kind)
+
+    def channel_without_act_for(self, *scope: str) -> grpc.aio.Channel:
+        """A channel of a service that may act for nobody."""
+        return self._channel(list(scope), "web", "service")
+
+    def _channel(self, scope: list[str], subject: str, kind: Literal["service", "person"]) -> grpc.aio.Channel:
+        token = keys.mint(self.credentials, subject=subject, kind=kind, scope=scope)
         return channel(self.target, token, deadline_seconds=15)

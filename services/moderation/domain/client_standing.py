@@ -55,7 +55,7 @@ class ClientStanding:
         """Returns the state at an instant."""
         return Gate(phases=self.phases).at(now)
 
-    def from_(self, now: datetime) -> Phases:
+    def phases_from(self, now: datetime) -> Phases:
         """Returns the phases that are not over at an instant."""
         return tuple((state, until) for state, until in self.phases if until is None or now < until)
 

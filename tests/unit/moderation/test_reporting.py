@@ -274,7 +274,6 @@ def test_what_was_reported_before_a_reinstatement_does_not_overrule_it() -> None
     given(*lifted).when(report("r3", SPAM, "t3", at=3)).then(
         *reported("r3", SPAM, "t3"), braked(3 + WEEK, "r1", "r2", "r3")
     )
-    given(*lifted).when(take_stock(at=3)).then(braked(3 + WEEK, "r1", "r2"))
     given(*lifted).when(report("r3", DANGER, "t3", at=3)).then(*reported("r3", DANGER, "t3"), suspended(27, "r3"))
 
 
