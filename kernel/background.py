@@ -13,7 +13,7 @@ from kernel.rebuild import ensure, reader
 from kernel.store.connections import LOST
 from kernel.store.interface import EventStore
 
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.25  # the net under a lost notification, and how late a timer may be
 
 
 class Steps(Protocol):

@@ -23,7 +23,6 @@ from kernel.store.interface import EventStore
 
 PAGE_FACTS_MAX = 500
 EFFECTS_AT_ONCE_MAX = 64
-POLL_SECONDS = 0.05
 
 
 class EffectMetrics(Protocol):

@@ -25,7 +25,20 @@ def build(
 
     To be called inside the running loop. Takes an existing folder for Faust's own files.
     """
-    app = faust.App(
+    app = _app(name, kafka, folder)
+    topic = app.topic(*topics, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+
+    async def take(stream: faust.Stream[bytes]) -> None:
+        async for events in stream.take_events(limits.batch_records_max, within=BATCH_WITHIN_SECONDS):
+            await handle([_record(event.message) for event in events])
+
+    app.agent(topic, name="take")(take)  # type: ignore[arg-type]  # declared for a base without take_events
+    app.finalize()
+    return app
+
+
+def _app(name: str, kafka: str, folder: Path) -> faust.App:
+    return faust.App(
         name,
         broker=f"kafka://{kafka.replace(',', ';')}",
         datadir=folder,
@@ -45,15 +58,6 @@ def build(
         web_enabled=False,
         worker_redirect_stdouts=False,
     )
-    topic = app.topic(*topics, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
-
-    async def take(stream: faust.Stream[bytes]) -> None:
-        async for events in stream.take_events(limits.batch_records_max, within=BATCH_WITHIN_SECONDS):
-            await handle([_record(event.message) for event in events])
-
-    app.agent(topic, name="take")(take)  # type: ignore[arg-type]  # declared for a base without take_events
-    app.finalize()
-    return app
 
 
 def _record(message: Message) -> Record:

@@ -27,6 +27,7 @@ from kernel.consumers.redrive import redrive_page
 from kernel.errors import Poison
 from kernel.facts import UnknownFactType
 from kernel.relay import headers as relay_headers
+from kernel.store.connections import LOST
 
 log = structlog.get_logger()
 
@@ -88,8 +89,9 @@ class BatchHandler:
     async def redrive(self, assigned: Collection[Partition]) -> None:
         """Takes parked records of these partitions again where an operator asked for it. May raise what passes."""
         async with self._turn:
-            wanted = await parking.redrives(await self._fence.connection(), self._consumer)
-            for partition, lane in wanted:
+            connection = await self._fence.connection()
+            self._metrics.parked_keys(self._consumer, await parking.count_keys(connection, self._consumer))
+            for partition, lane in await parking.redrives(connection, self._consumer):
                 more = partition in assigned
                 while more:
                     async with self._fence.hold([partition]) as held:
@@ -119,7 +121,7 @@ class BatchHandler:
         log.info("consumer reads a gap", consumer=self._consumer, gap=str(gap))
         try:
             await self._read(gap.partition, gap.low, gap.high)
-        except KafkaError as error:
+        except (KafkaError, *LOST) as error:
             log.warning("consumer cannot read a gap yet", consumer=self._consumer, reason=repr(error))
             await asyncio.sleep(backoff_seconds(3, self._jitter))
 

@@ -17,6 +17,11 @@ class BatchTimeSpent(Exception):  # noqa: N818 - names the finding
 
 
 def is_passing(error: BaseException) -> bool:
-    """A closed connection is an InterfaceError; of those only wrong arguments (a ValueError) are the work's fault."""
+    """A group of errors passes when one of them does: alone, the others come again and are judged then.
+
+    A closed connection is an InterfaceError; of those only wrong arguments (a ValueError) are the work's fault.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return any(map(is_passing, error.exceptions))
     is_closed = isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError)
     return is_closed or isinstance(error, (*PASSING, FenceLost, BatchTimeSpent))

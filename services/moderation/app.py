@@ -28,6 +28,10 @@ def client_stream(client_id: str) -> str:
     return f"client-{client_id}"
 
 
+def client_of(stream: str) -> str:
+    return stream.removeprefix("client-")
+
+
 def reporter_stream(reporter_id: str) -> str:
     return f"reporter-{reporter_id}"
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from holdspace.kernel.v1 import gate_pb2
 
+from holdspace.kernel.v1 import gate_pb2
 from kernel.commands import CommandPath, Fold, Handled, Read, Route
 from kernel.decision import Decision
 from kernel.errors import Rejected, VersionConflict

@@ -66,7 +66,6 @@ def test_a_decision_about_its_report_neither_ends_a_suspension_nor_confirms_it(f
     assert [after.at(hour(h)) for h in (2, 24, 24 + WEEK)] == ["SUSPENDED", "BRAKED", "GOOD"]
 
 
-@pytest.mark.rule("MO9")
 def test_nobody_decides_about_themselves_or_about_their_own_report() -> None:
     given(*PROVISIONAL).when(decide_report("r1", UPHELD, by="t1")).refused("MODERATOR_INVOLVED", "moderator_id")
     for command in (

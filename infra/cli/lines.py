@@ -1,0 +1,142 @@
+"""Files of another system, line by line: what each line says, or why it cannot be taken."""
+
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from holdspace.messaging.v1.service_pb2 import ImportLine, RejectedLine
+from kernel.errors import Rejected
+from kernel.facts import EPOCH, timestamp
+from kernel.ids import is_id
+
+LINE_BYTES_MAX = 64 * 1024
+SECONDS = range(4_102_444_800)  # 1970 to 2099; milliseconds taken for seconds are beyond it
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+GZIP_MAGIC = b"\x1f\x8b"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+# What reading a damaged .gz raises; BadGzipFile is an OSError.
+DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a line says, ids as the other system has them."""
+
+    sender: str
+    recipient: str
+    sent_at: datetime
+
+
+def read_trace(line: bytes) -> Said:
+    """Takes `sender receiver seconds`, separated by blanks. Raises Rejected, as does every reader of a format."""
+    fields = line.decode(errors="replace").split()
+    if len(fields) != 3:
+        raise Rejected("LINE_MALFORMED")
+    sender, recipient, seconds = fields
+    if not (seconds.isascii() and seconds.isdecimal() and len(seconds) < 20):
+        raise Rejected("FIELD_MALFORMED", "sent_at")
+    return Said(sender, recipient, read_seconds(int(seconds)))
+
+
+def read_json(line: bytes) -> Said:
+    """Takes an object with `sender`, `receiver` and `sent_at`; whatever else it has is left alone."""
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError):
+        raise Rejected("LINE_MALFORMED") from None
+    if not isinstance(fields, dict):
+        raise Rejected("LINE_MALFORMED")
+    for key, field in (("sender", "sender_id"), ("receiver", "recipient_id"), ("sent_at", "sent_at")):
+        if key not in fields:
+            raise Rejected("FIELD_MISSING", field)
+        if type(fields[key]) not in (str, int):
+            raise Rejected("FIELD_MALFORMED", field)
+    at = fields["sent_at"]
+    sent_at = read_rfc_3339(at) if isinstance(at, str) else read_seconds(at)
+    return Said(str(fields["sender"]), str(fields["receiver"]), sent_at)
+
+
+FORMATS: Mapping[str, Callable[[bytes], Said]] = {"trace": read_trace, "jsonl": read_json}
+
+
+def read_seconds(seconds: int) -> datetime:
+    if seconds not in SECONDS:
+        raise Rejected("FIELD_MALFORMED", "sent_at")
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def read_rfc_3339(text: str) -> datetime:
+    try:
+        if not RFC_3339.fullmatch(text):
+            raise ValueError(text)
+        sent_at = datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise Rejected("FIELD_MALFORMED", "sent_at") from None
+    read_seconds((sent_at - EPOCH).days * 86_400)
+    return sent_at
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[BinaryIO, BinaryIO]]:
+    """Opens a file, packed with gzip or not. Yields its content, and the file itself, whose `tell` is the progress.
+
+    Raises OSError when it cannot be opened. Reading may raise one of DAMAGED.
+    """
+    with path.open("rb") as raw:
+        is_packed = path.suffix == ".gz" or raw.peek(2)[:2] == GZIP_MAGIC
+        content = cast("BinaryIO", gzip.GzipFile(fileobj=raw)) if is_packed else raw
+        if content.read(len(BYTE_ORDER_MARK)) != BYTE_ORDER_MARK:
+            content.seek(0)
+        yield content, raw
+
+
+def read(content: BinaryIO, form: str, source: str) -> Iterator[ImportLine | RejectedLine]:
+    """Yields every line in order, numbered from 1. A blank line is rejected unless it is the last."""
+    blank = 0
+    for number, line in enumerate(_raw_lines(content), 1):
+        if blank:
+            yield RejectedLine(line=blank, reason="LINE_BLANK")
+        blank = 0 if line.strip() else number
+        if not blank:
+            yield _read_line(number, line, form, source)
+
+
+def _read_line(number: int, line: bytes, form: str, source: str) -> ImportLine | RejectedLine:
+    try:
+        if len(line) > LINE_BYTES_MAX:
+            raise Rejected("LINE_TOO_LONG")
+        said = FORMATS[form](line)
+        return ImportLine(
+            line=number,
+            sender_id=_id(source, said.sender, "sender_id"),
+            recipient_id=_id(source, said.recipient, "recipient_id"),
+            sent_at=timestamp(said.sent_at),
+        )
+    except Rejected as rejected:
+        return RejectedLine(line=number, reason=rejected.reason, field=rejected.field)
+
+
+def _id(source: str, raw: str, field: str) -> str:
+    """Returns our id of a person of the other system; two systems may both have a person 12."""
+    ours = f"{source}-{raw}"
+    if not raw or not is_id(ours):
+        raise Rejected("FIELD_MALFORMED", field)
+    return ours
+
+
+def _raw_lines(content: BinaryIO) -> Iterator[bytes]:
+    """Yields lines, their ends included; of one that is too long only its beginning, which is longer than the limit."""
+    limit = LINE_BYTES_MAX + len(b"\r\n")
+    while line := content.readline(limit):
+        rest = line
+        while len(rest) == limit and not rest.endswith(b"\n"):
+            rest = content.readline(limit)
+        yield line if len(line) == limit and not line.endswith(b"\n") else line.rstrip(b"\r\n")

@@ -1,0 +1,95 @@
+"""Where the platform answers: options, then the environment, then the local stack when one runs on this machine."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from infra.cli.errors import ASKED_WRONGLY, CommandError
+from infra.database import SERVICES
+
+if TYPE_CHECKING:
+    from infra.cli.local_stack import LocalStack
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+T = TypeVar("T")
+
+TOKEN = "HOLDSPACE_TOKEN"  # noqa: S105 - the name of a variable
+APIS = {"messaging": "HOLDSPACE_MESSAGING", "response_sla": "HOLDSPACE_RESPONSE_SLA"}
+
+
+class ServiceName(click.Choice[str]):
+    """A service by its name; response-sla is as good as response_sla."""
+
+    def __init__(self) -> None:
+        super().__init__(SERVICES)
+
+    def normalize_choice(self, choice: str, ctx: click.Context | None) -> str:
+        return super().normalize_choice(choice, ctx).replace("-", "_")
+
+
+SERVICE = ServiceName()
+
+
+def database_option(command: Command) -> Command:
+    return click.option(
+        "--database-url",
+        envvar="HOLDSPACE_DATABASE_URL",
+        default=lambda: _found(lambda stack: stack.database_url(), "database", "HOLDSPACE_DATABASE_URL"),
+        metavar="URL",
+        help="postgresql://user@host:port/name; its login takes the roles of the services. [HOLDSPACE_DATABASE_URL]",
+    )(command)
+
+
+def kafka_option(command: Command) -> Command:
+    return click.option(
+        "--kafka",
+        envvar="HOLDSPACE_KAFKA",
+        default=lambda: _found(lambda stack: stack.kafka(), "Kafka", "HOLDSPACE_KAFKA"),
+        metavar="HOST:PORT",
+        help="Bootstrap servers, separated by commas. [HOLDSPACE_KAFKA]",
+    )(command)
+
+
+def api_option(service: str) -> Callable[[Command], Command]:
+    """The address of a service's gRPC API, as the parameter named after the service."""
+    variable = APIS[service]
+    return click.option(
+        f"--{service.replace('_', '-')}",
+        envvar=variable,
+        default=lambda: _found(lambda stack: stack.api(service), service, variable),
+        metavar="HOST:PORT",
+        help=f"Where the API of {service} answers. [{variable}]",
+    )
+
+
+def token_option(*rights: str) -> Callable[[Command], Command]:
+    """A token with these rights; the local stack's keys sign one where none is given."""
+    return click.option(
+        "--token",
+        envvar=TOKEN,
+        default=lambda: _found(lambda stack: stack.token("operator", "service", rights), "token", TOKEN),
+        metavar="JWT",
+        help=f"A token with the rights {', '.join(rights)}; better given in the environment. [{TOKEN}]",
+    )
+
+
+def local_stack() -> "LocalStack | None":
+    """Returns the stack whose folder `--local` names; None where the development dependencies are not installed."""
+    try:
+        from infra.cli.local_stack import DEFAULT_FOLDER, LocalStack
+    except ModuleNotFoundError:
+        return None
+    named: Path | None = click.get_current_context().find_root().params.get("local")
+    return LocalStack((named or DEFAULT_FOLDER).resolve())
+
+
+def _found(look: Callable[["LocalStack"], T | None], what: str, variable: str) -> T:
+    """Raises CommandError that says what to set when nothing on this machine can stand in."""
+    stack = local_stack()
+    found = look(stack) if stack is not None else None
+    if found is None:
+        where = f" in {stack.data}" if stack is not None else ""
+        raise CommandError(f"No {what}: set {variable}, or start the local stack (none runs{where})", ASKED_WRONGLY)
+    return found

@@ -1,0 +1,44 @@
+"""Age verification's facts as rows: what is known of each client's age."""
+
+from pathlib import Path
+
+from holdspace.age_verification.v1.events_pb2 import (
+    AgeAssuranceRevoked,
+    AgeAssured,
+    ClientFoundUnderAge,
+    UnderAgeReversed,
+)
+from holdspace.age_verification.v1.private_pb2 import AgeSelfDeclared, EvidenceUnreadable, VerificationRequested
+from kernel.facts import instant
+from kernel.own_facts import OwnFact
+from kernel.read_model import ReadModel, Write
+from kernel.sql import queries
+from services.age_verification.domain.client_age import State
+
+HERE = Path(__file__).parent
+
+
+def assured_row(_: OwnFact, fact: AgeAssured) -> tuple[object, ...]:
+    return (fact.client_id, State.EXPIRED.value, instant(fact.expires_at), fact.method, fact.assurance_level)
+
+
+def under_age_row(_: OwnFact, fact: ClientFoundUnderAge) -> tuple[object, ...]:
+    return (fact.client_id, State.UNDER_AGE.value, None, fact.method, fact.assurance_level)
+
+
+READ_MODEL = ReadModel(
+    tables=HERE / "read_model.sql",
+    statements=queries(HERE / "projections.sql"),
+    writes={
+        VerificationRequested: [Write("set_state", lambda _, fact: (fact.client_id, State.PENDING.value))],
+        EvidenceUnreadable: [
+            Write("set_state", lambda _, fact: (fact.client_id, State.UNREADABLE.value)),
+            Write("count_unreadable", lambda read, fact: (fact.client_id, read.occurred_at)),
+        ],
+        AgeAssured: [Write("set_finding", assured_row)],
+        ClientFoundUnderAge: [Write("set_finding", under_age_row)],
+        AgeAssuranceRevoked: [Write("end_assurance", lambda _, fact: (fact.client_id, State.REVOKED.value))],
+        UnderAgeReversed: [Write("forget", lambda _, fact: (fact.client_id,))],
+    },
+    ignores=[AgeSelfDeclared],
+)

@@ -1,0 +1,194 @@
+"""Calls of moderation's API to commands and queries."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any
+
+import grpc
+from google.protobuf.message import Message
+
+from holdspace.moderation.v1 import service_pb2 as api
+from holdspace.moderation.v1 import service_pb2_grpc
+from kernel.clock import Clock
+from kernel.commands import Command, CommandPath, Handled
+from kernel.errors import Rejected
+from kernel.facts import EPOCH, instant, timestamp
+from kernel.grpc.call import current_call
+from kernel.grpc.paging import Page, page
+from kernel.grpc.reads import Reads
+from kernel.ids import is_id
+from kernel.queries import Queries
+from kernel.requests import call_request
+from services.moderation.answers import STATES, report_of, report_of_row, standing_of
+from services.moderation.app import CLIENT_STANDING, client_of, client_stream
+from services.moderation.domain.client_standing import ClientStanding
+from services.moderation.domain.decisions import (
+    BanClient,
+    BrakeClient,
+    ConfirmSuspension,
+    DecideReport,
+    ReinstateClient,
+    SuspendClient,
+    WarnClient,
+)
+from services.moderation.domain.policy import POLICIES, Policy
+from services.moderation.domain.reporting import ReportClient, report_id
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+Fresh = Callable[[], Awaitable[bool]]
+"""Whether the copy of enrolments is recent enough to call a reporter unknown."""
+
+
+class ModerationApi(service_pb2_grpc.ModerationServiceServicer):
+    def __init__(
+        self, path: CommandPath, queries: Queries, reads: Reads, enrolment_fresh: Fresh, clock: Clock, policy: Policy
+    ) -> None:
+        self._path = path
+        self._queries = queries
+        self._reads = reads
+        self._enrolment_fresh = enrolment_fresh
+        self._clock = clock
+        self._policy = policy
+
+    async def ReportClient(self, request: api.ReportClientRequest, context: Context) -> api.ReportClientResponse:
+        command = ReportClient(
+            client_id=request.client_id,
+            reporter_id=request.reporter_id,
+            report_id=report_id(request.reporter_id, request.client_id, request.request_id),
+            severity=request.severity,
+            enrolment_fresh=await self._enrolment_fresh(),
+            policy=self._policy,
+            now=self._clock.now(),
+        )
+        handled = await self._run(command, request)
+        standing: ClientStanding = handled.state
+        return api.ReportClientResponse(
+            report_id=command.report_id,
+            reported_at=timestamp(standing.reports[command.report_id].at),
+            client_state=STATES[standing.at(decided_at(standing))],
+            revision=self._reads.revision(handled.position),
+        )
+
+    async def DecideReport(self, request: api.DecideReportRequest, context: Context) -> api.DecideReportResponse:
+        command = DecideReport(
+            request.client_id, request.moderator_id, request.report_id, request.finding, self._clock.now()
+        )
+        handled = await self._run(command, request)
+        standing: ClientStanding = handled.state
+        report = standing.reports[request.report_id]
+        return api.DecideReportResponse(
+            report=report_of(request.client_id, report, contact_seen=report.reporter_id in standing.contacts),
+            standing=self._decided(handled),
+            revision=self._reads.revision(handled.position),
+        )
+
+    async def WarnClient(self, request: api.WarnClientRequest, context: Context) -> api.WarnClientResponse:
+        policy = policy_of(request.policy_version)
+        command = WarnClient(request.client_id, request.moderator_id, policy, self._clock.now())
+        handled = await self._run(command, request)
+        return api.WarnClientResponse(standing=self._decided(handled), revision=self._reads.revision(handled.position))
+
+    async def BrakeClient(self, request: api.BrakeClientRequest, context: Context) -> api.BrakeClientResponse:
+        policy = policy_of(request.policy_version)
+        command = BrakeClient(request.client_id, request.moderator_id, end_of(request), policy, self._clock.now())
+        handled = await self._run(command, request)
+        return api.BrakeClientResponse(standing=self._decided(handled), revision=self._reads.revision(handled.position))
+
+    async def SuspendClient(self, request: api.SuspendClientRequest, context: Context) -> api.SuspendClientResponse:
+        policy = policy_of(request.policy_version)
+        command = SuspendClient(request.client_id, request.moderator_id, end_of(request), policy, self._clock.now())
+        handled = await self._run(command, request)
+        return api.SuspendClientResponse(
+            standing=self._decided(handled), revision=self._reads.revision(handled.position)
+        )
+
+    async def ConfirmSuspension(
+        self, request: api.ConfirmSuspensionRequest, context: Context
+    ) -> api.ConfirmSuspensionResponse:
+        command = ConfirmSuspension(
+            request.client_id, request.moderator_id, end_of(request), self._policy, self._clock.now()
+        )
+        handled = await self._run(command, request)
+        return api.ConfirmSuspensionResponse(
+            standing=self._decided(handled), revision=self._reads.revision(handled.position)
+        )
+
+    async def ReinstateClient(
+        self, request: api.ReinstateClientRequest, context: Context
+    ) -> api.ReinstateClientResponse:
+        command = ReinstateClient(request.client_id, request.moderator_id, request.reinstatement, self._clock.now())
+        handled = await self._run(command, request)
+        return api.ReinstateClientResponse(
+            standing=self._decided(handled), revision=self._reads.revision(handled.position)
+        )
+
+    async def BanClient(self, request: api.BanClientRequest, context: Context) -> api.BanClientResponse:
+        handled = await self._run(BanClient(request.client_id, request.moderator_id, self._clock.now()), request)
+        return api.BanClientResponse(standing=self._decided(handled), revision=self._reads.revision(handled.position))
+
+    async def GetClientStanding(
+        self, request: api.GetClientStandingRequest, context: Context
+    ) -> api.GetClientStandingResponse:
+        standing = await self._path.state(client_stream(request.client_id), CLIENT_STANDING)
+        now = self._clock.now()
+        at = max(now, standing.as_of or now)  # Whoever decided last may have had a clock ahead of this one.
+        return api.GetClientStandingResponse(standing=standing_of(request.client_id, standing, at, self._policy))
+
+    async def ListReports(self, request: api.ListReportsRequest, context: Context) -> api.ListReportsResponse:
+        asked = page(request)
+        reported_at, after = last_of(asked)
+        await self._reads.wait(request.at_least)
+        name = "undecided_reports" if request.undecided else "reports"
+        of_client = [request.client_id] if request.client_id else []
+        if of_client:
+            name += "_of_client"
+        rows = await self._queries.rows(name, reported_at, after, asked.size + 1, *of_client)
+        shown = rows[: asked.size]
+        more = len(rows) > asked.size
+        return api.ListReportsResponse(
+            reports=[report_of_row(row) for row in shown],
+            next_page_token=asked.next(shown[-1]["reported_at"].isoformat(), shown[-1]["report_id"]) if more else "",
+        )
+
+    async def _run(self, command: Command, request: Message) -> Handled:
+        call = current_call()
+        identity = call_request(call.caller.subject, call.method, call.request_id, request)
+        return await self._path.run(command, identity, call.origin, call.deadline)
+
+    def _decided(self, handled: Handled) -> api.ClientStanding:
+        """The standing as the decision left it, also when the answer is given again later."""
+        standing: ClientStanding = handled.state
+        return standing_of(client_of(handled.stream), standing, decided_at(standing), self._policy)
+
+
+def decided_at(standing: ClientStanding) -> datetime:
+    assert standing.as_of is not None  # noqa: S101 - whoever decided appended a fact
+    return standing.as_of
+
+
+def policy_of(version: str) -> Policy:
+    policy = POLICIES.get(version)
+    if policy is None:
+        raise Rejected("POLICY_UNKNOWN", "policy_version")
+    return policy
+
+
+def end_of(
+    request: api.BrakeClientRequest | api.SuspendClientRequest | api.ConfirmSuspensionRequest,
+) -> datetime | None:
+    return instant(request.until) if request.HasField("until") else None
+
+
+def last_of(asked: Page) -> tuple[datetime, str]:
+    """Returns time and id of the report that a page starts after."""
+    if not asked.after:
+        return EPOCH, ""
+    reported_at, *rest = asked.after
+    try:
+        at = datetime.fromisoformat(reported_at)
+    except ValueError:
+        raise Rejected("PAGE_TOKEN_STALE", "page_token") from None
+    if at.tzinfo is None or len(rest) != 1 or not is_id(rest[0]):
+        raise Rejected("PAGE_TOKEN_STALE", "page_token")
+    return at, rest[0]

@@ -1,0 +1,56 @@
+"""What moderation does because of facts, other services' and its own, and when a timer is due."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+from holdspace.messaging.v1.events_pb2 import (
+    ConversationOpened,
+    MessageSent,
+    MessagesRestored,
+    MessagesWithheld,
+    TherapistImported,
+)
+from holdspace.moderation.v1.events_pb2 import ReportDecided
+from holdspace.scheduling.v1.events_pb2 import TherapistEnrolled
+from kernel.commands import Command
+from kernel.consumers.records import ForeignFact
+from kernel.foreign import OnForeign, copied_gate
+from kernel.own_facts import OwnFact
+from kernel.reactions import OnOwn
+from kernel.store.interface import TimerDue
+from services.moderation.app import client_of
+from services.moderation.domain.policy import Policy
+from services.moderation.domain.reporter import NoteFinding
+from services.moderation.domain.reporting import NoteContact, TakeStock
+from services.moderation.domain.timers import MEASURE_ENDS, REPORTS_SCORE, RecordEnds
+
+LANES = "moderation.lanes"
+CONTACTS = "moderation.contacts"
+
+
+def copy_enrolment(fact: ForeignFact, now: datetime) -> Sequence[Command]:
+    return [copied_gate("enrolment", fact.payload.therapist_id, fact.payload.enrolment, fact, now)]
+
+
+def note_contact(fact: ForeignFact, now: datetime) -> Sequence[Command]:
+    return [NoteContact(fact.payload.client_id, fact.payload.therapist_id, now)]
+
+
+ENROLMENTS = [OnForeign(TherapistEnrolled, copy_enrolment, imported=True)]
+FIRST_CONTACTS = [OnForeign(ConversationOpened, note_contact, imported=True)]
+NO_CONTACTS = [TherapistImported, MessageSent, MessagesWithheld, MessagesRestored]
+
+
+async def note_finding(fact: OwnFact, now: datetime) -> Sequence[Command]:
+    decided: ReportDecided = fact.payload
+    return [NoteFinding(decided.reporter_id, decided.report_id, decided.finding, now)]
+
+
+OWN_REACTIONS = [OnOwn("note-finding", ReportDecided, note_finding)]
+
+
+def timers(policy: Policy) -> Mapping[str, Callable[[TimerDue, datetime], Command]]:
+    return {
+        MEASURE_ENDS: lambda timer, now: RecordEnds(client_of(timer.stream), max(now, timer.due_at)),
+        REPORTS_SCORE: lambda timer, now: TakeStock(client_of(timer.stream), policy, now),
+    }

@@ -1,0 +1,20 @@
+create table reports (
+    report_id    text        primary key,
+    client_id    text        not null,
+    reporter_id  text        not null,
+    severity     smallint    not null,
+    reported_at  timestamptz not null,
+    finding      smallint    not null default 0,
+    decided_at   timestamptz,
+    moderator_id text        not null default ''
+);
+create index reports_by_time on reports (reported_at, report_id);
+create index reports_of_client on reports (client_id, reported_at, report_id);
+create index reports_undecided on reports (reported_at, report_id) where finding = 0;
+
+-- Whom a client wrote to.
+create table contacts (
+    client_id    text not null,
+    therapist_id text not null,
+    primary key (client_id, therapist_id)
+);

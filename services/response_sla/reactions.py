@@ -1,0 +1,152 @@
+"""What response-SLA does because of facts, other services' and its own."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+
+from holdspace.messaging.v1.events_pb2 import (
+    EXPECTATION_REPLY,
+    SIDE_CLIENT,
+    ConversationOpened,
+    MessageSent,
+    MessagesRestored,
+    MessagesWithheld,
+    TherapistImported,
+)
+from holdspace.moderation.v1.events_pb2 import (
+    BrakeLapsed,
+    ClientBanned,
+    ClientBraked,
+    ClientReinstated,
+    ClientReported,
+    ClientSuspended,
+    ClientWarned,
+    ReportDecided,
+    SuspensionConfirmed,
+    SuspensionLapsed,
+)
+from holdspace.response_sla.v1.private_pb2 import DecisionNoted, ReportNoted, StandingNoted
+from kernel.commands import Command
+from kernel.consumers.records import ForeignFact
+from kernel.errors import Rejected, StoreUnavailable
+from kernel.facts import instant
+from kernel.foreign import OnForeign
+from kernel.gates import phases_of
+from kernel.own_facts import OwnFact
+from kernel.queries import Queries
+from kernel.reactions import OnOwn
+from services.response_sla.domain.client_inputs import NoteDecision, NoteReport, NoteStanding
+from services.response_sla.domain.conversation_waits import EvaluateConversation, NoteMessages
+from services.response_sla.domain.inputs import FiledReport, ReportDecision, SentMessage, StandingChange
+from services.response_sla.domain.policy import Policy
+from services.response_sla.domain.wait import Parties
+
+FACTS = "response_sla.facts"
+LANES = "response_sla.lanes"
+CONSUMERS = (FACTS, LANES)
+READ_MODEL_SECONDS_MAX = 2.0
+
+STANDING = (
+    ClientBraked,
+    ClientSuspended,
+    SuspensionConfirmed,
+    ClientBanned,
+    ClientReinstated,
+    SuspensionLapsed,
+    BrakeLapsed,
+)
+
+# Withheld messages need no word here: from the suspension's own time on, its client's messages open no wait.
+IGNORED = (ConversationOpened, TherapistImported, MessagesWithheld, MessagesRestored, ClientWarned)
+
+
+def note_message(policy: Policy, fact: ForeignFact, now: datetime) -> Sequence[Command]:
+    sent: MessageSent = fact.payload
+    message = SentMessage(
+        at=instant(fact.envelope.occurred_at),
+        sequence=sent.sequence,
+        fact_id=fact.envelope.id,
+        from_client=sent.sender == SIDE_CLIENT,
+        expects_reply=sent.expects == EXPECTATION_REPLY,
+        automatic=sent.automatic,
+    )
+    return [NoteMessages(Parties(sent.conversation_id, sent.client_id, sent.therapist_id), [message], policy, now)]
+
+
+def note_report(fact: ForeignFact, now: datetime) -> Sequence[Command]:
+    reported: ClientReported = fact.payload
+    report = FiledReport(
+        at=instant(fact.envelope.occurred_at),
+        version=fact.version,
+        fact_id=fact.envelope.id,
+        report_id=reported.report_id,
+        reporter_id=reported.reporter_id,
+    )
+    return [NoteReport(reported.client_id, report, now)]
+
+
+def note_decision(fact: ForeignFact, now: datetime) -> Sequence[Command]:
+    decided: ReportDecided = fact.payload
+    decision = ReportDecision(
+        at=instant(fact.envelope.occurred_at),
+        version=fact.version,
+        fact_id=fact.envelope.id,
+        report_id=decided.report_id,
+        reporter_id=decided.reporter_id,
+        finding=decided.finding,
+    )
+    return [NoteDecision(decided.client_id, decision, now)]
+
+
+def note_standing(fact: ForeignFact, now: datetime) -> Sequence[Command]:
+    payload = fact.payload
+    change = StandingChange(
+        at=instant(fact.envelope.occurred_at),
+        version=fact.version,
+        fact_id=fact.envelope.id,
+        phases=phases_of(payload.standing),
+        lifted=isinstance(payload, ClientReinstated),
+        report_ids=tuple(payload.report_ids) if isinstance(payload, (ClientSuspended, ClientBraked)) else (),
+    )
+    return [NoteStanding(payload.client_id, change, now)]
+
+
+def facts(policy: Policy) -> list[OnForeign]:
+    return [
+        OnForeign(MessageSent, partial(note_message, policy), imported=True),
+        OnForeign(ClientReported, note_report, imported=True),
+        OnForeign(ReportDecided, note_decision, imported=True),
+    ]
+
+
+def lanes() -> list[OnForeign]:
+    return [OnForeign(message, note_standing, imported=True) for message in STANDING]
+
+
+def own_reactions(policy: Policy, queries: Queries) -> list[OnOwn]:
+    evaluate = partial(evaluate_conversations, policy, queries)
+    return [
+        OnOwn("evaluate", message, evaluate, imported=True) for message in (ReportNoted, DecisionNoted, StandingNoted)
+    ]
+
+
+async def evaluate_conversations(
+    policy: Policy, queries: Queries, fact: OwnFact, now: datetime
+) -> Sequence[EvaluateConversation]:
+    """Takes a fact of a client's stream: all of the client's conversations are looked at again.
+
+    A conversation that is not in the read model at the fact's position begins after it, and was decided in its light.
+    """
+    client_id: str = fact.payload.client_id
+    await _reached(queries, fact.position)
+    rows = await queries.rows("conversations_of_client", client_id)
+    return [EvaluateConversation(row["conversation_id"], client_id, policy, now) for row in rows]
+
+
+async def _reached(queries: Queries, position: int) -> None:
+    """Raises StoreUnavailable when the read model stays behind; the reaction is then tried again."""
+    try:
+        await queries.wait_for(position, asyncio.get_running_loop().time() + READ_MODEL_SECONDS_MAX)
+    except Rejected:
+        raise StoreUnavailable("the read model is behind") from None

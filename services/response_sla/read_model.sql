@@ -1,0 +1,28 @@
+create table conversations (
+    conversation_id text primary key,
+    client_id       text not null
+);
+create index conversations_of_client on conversations (client_id);
+
+-- Every wait as it was ever stated: a row holds from its position up to, and without, the one that supersedes it.
+create table waits (
+    position         bigint      primary key,
+    superseded_by    bigint,
+    recorded_at      timestamptz not null,
+    conversation_id  text        not null,
+    opening_sequence bigint      not null,
+    client_id        text        not null,
+    therapist_id     text        not null,
+    kind             smallint    not null,
+    opened_at        timestamptz not null,
+    answered_at      timestamptz,
+    answered_by      bigint,
+    voided_at        timestamptz,
+    void_reason      smallint,
+    void_report_id   text,
+    excluded_by      text,
+    exclusion_final  boolean
+);
+create index waits_as_they_stand on waits (conversation_id, opening_sequence) where superseded_by is null;
+create index waits_of_therapist on waits (therapist_id, opened_at, conversation_id, opening_sequence);
+create index waits_by_time_known on waits (recorded_at, position);

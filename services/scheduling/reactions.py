@@ -1,0 +1,122 @@
+"""What scheduling does because of facts, other services' and its own, and when a timer is due."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+
+from holdspace.age_verification.v1.events_pb2 import (
+    AgeAssuranceRevoked,
+    AgeAssured,
+    ClientFoundUnderAge,
+    UnderAgeReversed,
+)
+from holdspace.kernel.v1.gate_pb2 import GateCopied
+from holdspace.messaging.v1.events_pb2 import (
+    ConversationOpened,
+    MessageSent,
+    MessagesRestored,
+    MessagesWithheld,
+    TherapistImported,
+)
+from holdspace.moderation.v1.events_pb2 import (
+    BrakeLapsed,
+    ClientBanned,
+    ClientBraked,
+    ClientReinstated,
+    ClientSuspended,
+    SuspensionConfirmed,
+    SuspensionLapsed,
+)
+from holdspace.scheduling.v1.private_pb2 import BookingsSetAside, BookingsTakenUp
+from kernel.commands import Command
+from kernel.consumers.records import ForeignFact
+from kernel.facts import instant
+from kernel.foreign import OnForeign, copied_gate
+from kernel.own_facts import OwnFact
+from kernel.reactions import OnOwn
+from kernel.store.interface import EventStore
+from services.scheduling.app import booking_of
+from services.scheduling.domain.booking import CLOSED, HOLD_EXPIRES, ExpireHold, client_resource
+from services.scheduling.domain.suspension import (
+    CancelForSuspension,
+    GiveUpRestoring,
+    RestoreBooking,
+    SetBookingsAside,
+    TakeBookingsUp,
+)
+from services.scheduling.domain.therapist import EnrolTherapist
+
+LANES = "scheduling.lanes"
+IMPORTS = "scheduling.imports"
+
+STANDING = (
+    ClientBraked,
+    ClientSuspended,
+    SuspensionConfirmed,
+    ClientBanned,
+    ClientReinstated,
+    SuspensionLapsed,
+    BrakeLapsed,
+)
+AGE = (AgeAssured, ClientFoundUnderAge, AgeAssuranceRevoked, UnderAgeReversed)
+
+
+def copy_standing(fact: ForeignFact, now: datetime) -> Sequence[Command]:
+    return [copied_gate("standing", fact.payload.client_id, fact.payload.standing, fact, now)]
+
+
+def copy_age(fact: ForeignFact, now: datetime) -> Sequence[Command]:
+    return [copied_gate("age", fact.payload.client_id, fact.payload.age, fact, now)]
+
+
+def enrol(fact: ForeignFact, now: datetime) -> Sequence[Command]:
+    return [EnrolTherapist(fact.payload.therapist_id, now)]
+
+
+OF_LANES = [
+    *(OnForeign(message, copy_standing, imported=True) for message in STANDING),
+    *(OnForeign(message, copy_age, imported=True) for message in AGE),
+]
+OF_IMPORTS = [OnForeign(TherapistImported, enrol, imported=True)]
+NO_IMPORTS = (ConversationOpened, MessageSent, MessagesWithheld, MessagesRestored)
+
+TIMERS = {HOLD_EXPIRES: lambda timer, now: ExpireHold(booking_of(timer.stream), now)}
+
+
+def own_reactions(store: EventStore) -> list[OnOwn]:
+    """The reactions to one fact run one after the other, in this order."""
+    return [
+        OnOwn("set-aside-or-take-up", GateCopied, partial(set_aside_or_take_up, store)),
+        OnOwn("cancel", BookingsSetAside, cancel),
+        OnOwn("restore", BookingsTakenUp, restore),
+        OnOwn("give-up-restoring", BookingsTakenUp, give_up_restoring),
+    ]
+
+
+async def set_aside_or_take_up(store: EventStore, fact: OwnFact, now: datetime) -> Sequence[Command]:
+    """No hold or booking can follow the copy of a suspension, so what the store holds now is all there is to find."""
+    copied: GateCopied = fact.payload
+    if copied.gate != "standing":
+        return []
+    if copied.source_type == ClientReinstated.DESCRIPTOR.full_name:
+        return [TakeBookingsUp(copied.subject, now)]
+    if copied.phases[0].state in CLOSED:
+        streams = await store.holders(client_resource(copied.subject), instant(copied.decided_at))
+        return [SetBookingsAside(copied.subject, tuple(map(booking_of, streams)), now)]
+    return []
+
+
+async def cancel(fact: OwnFact, now: datetime) -> Sequence[Command]:
+    aside: BookingsSetAside = fact.payload
+    return [CancelForSuspension(booking_id, aside.client_id, now) for booking_id in aside.booking_ids]
+
+
+async def restore(fact: OwnFact, now: datetime) -> Sequence[Command]:
+    taken_up: BookingsTakenUp = fact.payload
+    return [RestoreBooking(booking_id, taken_up.client_id, now) for booking_id in taken_up.booking_ids]
+
+
+async def give_up_restoring(fact: OwnFact, now: datetime) -> Sequence[Command]:
+    """Goes by what `restore` left undone: its rejections have no fact of their own."""
+    taken_up: BookingsTakenUp = fact.payload
+    return [GiveUpRestoring(booking_id, now) for booking_id in taken_up.booking_ids]

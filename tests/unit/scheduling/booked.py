@@ -1,0 +1,58 @@
+"""What tests of bookings start from: one slot of one client with one therapist."""
+
+from datetime import timedelta
+
+from holdspace.scheduling.v1.events_pb2 import (
+    CANCELLATION_REASON_SUSPENSION,
+    WEEKDAY_MONDAY,
+    BookingCancelled,
+    BookingConfirmed,
+    BookingNotRestored,
+    BookingRestored,
+    CancellationReason,
+    SessionStarted,
+)
+from holdspace.scheduling.v1.private_pb2 import HoldExpired, SlotHeld
+from kernel.facts import timestamp
+from kernel.gates import Gate
+from kernel.store.interface import RangeClaim
+from services.scheduling.domain.contact_hours import ContactHours, Weekly
+from services.scheduling.domain.policy import BookingPolicy
+from services.scheduling.domain.therapist import Therapist
+from tests.sentences import START
+
+MINUTE = timedelta(minutes=1)
+POLICY = BookingPolicy()
+STARTS = START + timedelta(hours=2)
+ENDS = STARTS + 50 * MINUTE
+BLOCKED = ENDS + POLICY.buffer
+EXPIRES = START + POLICY.hold_for
+
+PARTIES = {"booking_id": "b", "client_id": "c", "therapist_id": "t"}
+SLOT = {"starts_at": timestamp(STARTS), "ends_at": timestamp(ENDS)}
+HELD = SlotHeld(**PARTIES, **SLOT, blocked_until=timestamp(BLOCKED), expires_at=timestamp(EXPIRES))
+EXPIRED = HoldExpired(**PARTIES)
+CONFIRMED = BookingConfirmed(**PARTIES, **SLOT)
+STARTED = SessionStarted(**PARTIES)
+RESTORED = BookingRestored(**PARTIES)
+NOT_RESTORED = BookingNotRestored(**PARTIES)
+
+RESOURCES = ("therapist/t", "client/c")
+CLAIMS = [RangeClaim("therapist/t", STARTS, BLOCKED), RangeClaim("client/c", STARTS, ENDS)]
+
+WORKS = Therapist(True, ContactHours("UTC", (Weekly(WEEKDAY_MONDAY, 9 * 60, 17 * 60),)))
+GOOD = Gate()
+BRAKED = Gate(1, START, (("BRAKED", None),))
+SUSPENDED = Gate(1, START, (("SUSPENDED", START + timedelta(days=1)), ("GOOD", None)))
+BANNED = Gate(1, START, (("BANNED", None),))
+ASSURED = Gate(1, START, (("ASSURED", START + timedelta(days=365)), ("EXPIRED", None)))
+UNASSURED = {
+    "unknown": Gate(),
+    "expired": Gate(1, START, (("ASSURED", START), ("EXPIRED", None))),
+    "revoked": Gate(1, START, (("REVOKED", None),)),
+    "under age": Gate(1, START, (("UNDER_AGE", None),)),
+}
+
+
+def cancelled(reason: CancellationReason.ValueType = CANCELLATION_REASON_SUSPENSION) -> BookingCancelled:
+    return BookingCancelled(**PARTIES, reason=reason)

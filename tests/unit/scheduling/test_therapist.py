@@ -1,0 +1,67 @@
+from dataclasses import replace
+
+import pytest
+
+from holdspace.scheduling.v1.events_pb2 import (
+    WEEKDAY_FRIDAY,
+    WEEKDAY_MONDAY,
+    ContactHoursPublished,
+    TherapistEnrolled,
+    WeeklyRange,
+)
+from kernel.gates import phase
+from services.scheduling.app import THERAPIST
+from services.scheduling.domain import therapist as domain
+from services.scheduling.domain.contact_hours import ContactHours, Weekly
+from services.scheduling.domain.therapist import EnrolTherapist, PublishContactHours
+from tests.sentences import START, Sentences
+
+ENROLLING = Sentences(THERAPIST, domain.enrol)
+PUBLISHING = Sentences(THERAPIST, domain.publish)
+
+ENROLLED = TherapistEnrolled(therapist_id="t", enrolment=[phase("ENROLLED")])
+HOURS = ContactHours("Europe/Berlin", (Weekly(WEEKDAY_MONDAY, 540, 1020), Weekly(WEEKDAY_FRIDAY, 1320, 120)))
+PUBLISHED = ContactHoursPublished(
+    therapist_id="t",
+    time_zone="Europe/Berlin",
+    ranges=[
+        WeeklyRange(weekday=WEEKDAY_MONDAY, start_minute=540, end_minute=1020),
+        WeeklyRange(weekday=WEEKDAY_FRIDAY, start_minute=1320, end_minute=120),
+    ],
+)
+ENROL = EnrolTherapist("t", START)
+PUBLISH = PublishContactHours("t", HOURS, START)
+
+
+@pytest.mark.rule("PL8")
+def test_a_therapist_is_enrolled_once_however_often_it_is_asked() -> None:
+    ENROLLING.given().when(ENROL).then(ENROLLED)
+    ENROLLING.given(ENROLLED).when(ENROL).then()
+
+
+@pytest.mark.rule("SC1", "PL8")
+def test_an_enrolled_therapist_publishes_hours_and_nobody_else_does() -> None:
+    PUBLISHING.given(ENROLLED).when(PUBLISH).then(PUBLISHED)
+    PUBLISHING.given().when(PUBLISH).refused("THERAPIST_UNKNOWN", "therapist_id")
+
+
+def test_the_same_hours_again_are_no_news_and_others_replace_them() -> None:
+    given = PUBLISHING.given(ENROLLED, PUBLISHED)
+    given.when(PUBLISH).then()
+    given.when(replace(PUBLISH, hours=ContactHours("Europe/Berlin"))).then(
+        ContactHoursPublished(therapist_id="t", time_zone="Europe/Berlin")
+    )
+
+
+@pytest.mark.parametrize("zone", ["Mars/Olympus", "", "../../etc/passwd", "Europe", "europe/berlin"])
+def test_a_zone_that_the_database_does_not_name_is_refused(zone: str) -> None:
+    hours = replace(HOURS, time_zone=zone)
+    PUBLISHING.given(ENROLLED).when(replace(PUBLISH, hours=hours)).refused("TIME_ZONE_UNKNOWN", "time_zone")
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "field"), [(1440, 60, "start_minute"), (0, 0, "end_minute"), (0, 1441, "end_minute")]
+)
+def test_minutes_that_no_clock_shows_are_refused_with_their_place(start: int, end: int, field: str) -> None:
+    hours = replace(HOURS, ranges=(*HOURS.ranges, Weekly(WEEKDAY_MONDAY, start, end)))
+    PUBLISHING.given(ENROLLED).when(replace(PUBLISH, hours=hours)).refused("FIELD_MALFORMED", f"ranges[2].{field}")
