@@ -7,7 +7,9 @@ from typing import Protocol
 import asyncpg
 
 from kernel.clock import Clock
+from kernel.consumers.parking import parked_keys
 from kernel.consumers.watermarks import freshness
+from kernel.errors import Rejected
 from kernel.store.connections import LOST, connect
 
 ASKED_AGAIN_SECONDS = 1.0
@@ -40,16 +42,26 @@ class LaneFreshness:
         self._turn = asyncio.Lock()
         self._asked_at: float | None = None
         self._fresh = False
+        self._parked: frozenset[str] = frozenset()
 
     async def is_fresh(self) -> bool:
         """False while nothing is known, and when the database does not say."""
+        await self._know()
+        return self._fresh
+
+    async def check(self, *subjects: str) -> None:
+        """Raises Rejected GATE_STALE when a fact about one of the subjects is parked: our copy lacks what it says."""
+        await self._know()
+        if not self._parked.isdisjoint(subjects):
+            raise Rejected("GATE_STALE")
+
+    async def _know(self) -> None:
         now = asyncio.get_running_loop().time()
         if self._asked_at is None or now - self._asked_at >= ASKED_AGAIN_SECONDS:
             async with self._turn:
                 if self._asked_at is None or now - self._asked_at >= ASKED_AGAIN_SECONDS:
                     self._fresh = await self._ask()
                     self._asked_at = asyncio.get_running_loop().time()
-        return self._fresh
 
     async def _ask(self) -> bool:
         try:
@@ -58,6 +70,7 @@ class LaneFreshness:
                     self._database_url, role=f"{self._service}_api", search_path=f"{self._service}, public"
                 )
             reached = await freshness(self._connection, self._consumer)
+            self._parked = frozenset(await parked_keys(self._connection, self._consumer))
         except (*LOST, asyncpg.InterfaceError):
             self._connection = None
             return False

@@ -16,8 +16,9 @@ FRAMES_MAX = 20
 def configure(level: str, stream: TextIO = sys.stdout) -> None:
     """Sends our own records from `level` up, and those of libraries from warning up, to the stream.
 
-    Takes debug, info, warning or error. Every record has time, level and event, and what was bound with
-    structlog.contextvars: service, role, trace_id, request_id, method. An exception is one record, with its frames.
+    Takes debug, info, warning or error. Of Kafka's clients only what is critical gets there. Every record has time,
+    level, event and what was bound with structlog.contextvars: service, role, trace_id, request_id, method. An exception is
+    one record, with its frames.
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -41,6 +42,8 @@ def configure(level: str, stream: TextIO = sys.stdout) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    for library in ("aiokafka", "faust", "mode"):  # They tell of every retry; the roles tell of an outage once.
+        logging.getLogger(library).setLevel(logging.CRITICAL)
 
 
 def _first_lines(_: object, __: str, record: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

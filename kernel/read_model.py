@@ -39,8 +39,8 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class ReadModel:
-    """`tables`: a .sql file that creates them; `statements`: by name; `writes`: by fact; `ignores`: facts that change no
-    row. A fact in neither stops the projection.
+    """`tables`: a .sql file that creates them; `statements`: by name; `writes`: by fact; `ignores`: facts that change
+    no row. A fact in neither stops the projection.
 
     The statements of a page run one after the other, in the order they are first listed in `writes`, each with all its
     rows in the order of the facts: many times faster than fact by fact. What must keep its order is one statement.

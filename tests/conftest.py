@@ -22,15 +22,20 @@ os.environ.setdefault("HOLDSPACE_ENVIRONMENT", "local")
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[Servers]:
+def servers_folder() -> Iterator[Path]:
+    """Where the servers of this run live, for tests that stop and start them."""
     with tempfile.TemporaryDirectory(prefix="holdspace-test-", ignore_cleanup_errors=True) as folder:
-        data = Path(folder)
-        try:
-            found = local_servers.up(data, print)
-            topics.apply(found.kafka, topics.load(), replication=1, partitions=4)
-            yield found
-        finally:
-            local_servers.down(data)
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def servers(servers_folder: Path) -> Iterator[Servers]:
+    try:
+        found = local_servers.up(servers_folder, print)
+        topics.apply(found.kafka, topics.load(), replication=1, partitions=4)
+        yield found
+    finally:
+        local_servers.down(servers_folder)
 
 
 @pytest.fixture(scope="session")

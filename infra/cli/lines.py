@@ -5,10 +5,8 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import BinaryIO, cast
 
 from holdspace.messaging.v1.service_pb2 import ImportLine, RejectedLine
@@ -84,18 +82,18 @@ def read_rfc_3339(text: str) -> datetime:
     return sent_at
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[tuple[BinaryIO, BinaryIO]]:
-    """Opens a file, packed with gzip or not. Yields its content, and the file itself, whose `tell` is the progress.
+def unpacked(file: BinaryIO) -> BinaryIO:
+    """Returns the content of a file that is packed with gzip, by its name or its first bytes, or of one that is not.
 
-    Raises OSError when it cannot be opened. Reading may raise one of DAMAGED.
+    Reading, here and later, may raise one of DAMAGED.
     """
-    with path.open("rb") as raw:
-        is_packed = path.suffix == ".gz" or raw.peek(2)[:2] == GZIP_MAGIC
-        content = cast("BinaryIO", gzip.GzipFile(fileobj=raw)) if is_packed else raw
-        if content.read(len(BYTE_ORDER_MARK)) != BYTE_ORDER_MARK:
-            content.seek(0)
-        yield content, raw
+    first = file.read(len(GZIP_MAGIC))
+    file.seek(0)
+    is_packed = str(file.name).endswith(".gz") or first == GZIP_MAGIC
+    content = cast("BinaryIO", gzip.GzipFile(fileobj=file)) if is_packed else file
+    if content.read(len(BYTE_ORDER_MARK)) != BYTE_ORDER_MARK:
+        content.seek(0)
+    return content
 
 
 def read(content: BinaryIO, form: str, source: str) -> Iterator[ImportLine | RejectedLine]:

@@ -1,10 +1,13 @@
 """`holdspace`: what operators do from a command line. One group per module; this one only puts them together."""
 
+import sys
 from pathlib import Path
 
 import click
 
-from infra.cli import database, importing, lag, parked, read_models, relay, streams, token, topics
+from infra.cli import database, figures, importing, lag, parked, read_models, relay, streams, token, topics
+from infra.cli.errors import FAILED, CommandError
+from infra.local.stack_error import StackError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -28,6 +31,7 @@ def holdspace(local: Path | None) -> None:
 
 for each in (
     importing.import_command,
+    figures.figures,
     lag.lag,
     streams.stream,
     read_models.read_model,
@@ -41,4 +45,11 @@ for each in (
 
 
 def main() -> None:
-    holdspace(prog_name="holdspace")
+    try:
+        holdspace(prog_name="holdspace")
+    except (
+        OSError,
+        StackError,
+    ) as error:  # A full disk, a stack that was never started: a line, not a stack of frames.
+        CommandError(str(error)).show()
+        sys.exit(FAILED)

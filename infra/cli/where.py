@@ -16,6 +16,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 T = TypeVar("T")
 
 TOKEN = "HOLDSPACE_TOKEN"  # noqa: S105 - the name of a variable
+DATABASE = "HOLDSPACE_DATABASE_URL"
+KAFKA = "HOLDSPACE_KAFKA"
 APIS = {"messaging": "HOLDSPACE_MESSAGING", "response_sla": "HOLDSPACE_RESPONSE_SLA"}
 
 
@@ -32,36 +34,46 @@ class ServiceName(click.Choice[str]):
 SERVICE = ServiceName()
 
 
-def database_option(command: Command) -> Command:
+def database_option(*, needed: bool = True) -> Callable[[Command], Command]:
+    """Where it is not always needed the parameter may be None; the command then asks `database_url` once it is."""
     return click.option(
         "--database-url",
-        envvar="HOLDSPACE_DATABASE_URL",
-        default=lambda: _found(lambda stack: stack.database_url(), "database", "HOLDSPACE_DATABASE_URL"),
+        envvar=DATABASE,
+        default=database_url if needed else None,
         metavar="URL",
-        help="postgresql://user@host:port/name; its login takes the roles of the services. [HOLDSPACE_DATABASE_URL]",
-    )(command)
+        help=f"postgresql://user@host:port/name; its login takes the roles of the services. [{DATABASE}]",
+    )
+
+
+def database_url() -> str:
+    """Returns the local stack's database. Raises CommandError when it does not run."""
+    return _found(lambda stack: stack.database_url(), "database", DATABASE)
 
 
 def kafka_option(command: Command) -> Command:
     return click.option(
         "--kafka",
-        envvar="HOLDSPACE_KAFKA",
-        default=lambda: _found(lambda stack: stack.kafka(), "Kafka", "HOLDSPACE_KAFKA"),
+        envvar=KAFKA,
+        default=lambda: _found(lambda stack: stack.kafka(), "Kafka", KAFKA),
         metavar="HOST:PORT",
-        help="Bootstrap servers, separated by commas. [HOLDSPACE_KAFKA]",
+        help=f"Bootstrap servers, separated by commas. [{KAFKA}]",
     )(command)
 
 
-def api_option(service: str) -> Callable[[Command], Command]:
-    """The address of a service's gRPC API, as the parameter named after the service."""
-    variable = APIS[service]
+def api_option(service: str, *, needed: bool = True) -> Callable[[Command], Command]:
+    """The address of a service's gRPC API, as the parameter named after the service; `needed` as for the database."""
     return click.option(
         f"--{service.replace('_', '-')}",
-        envvar=variable,
-        default=lambda: _found(lambda stack: stack.api(service), service, variable),
+        envvar=APIS[service],
+        default=(lambda: api(service)) if needed else None,
         metavar="HOST:PORT",
-        help=f"Where the API of {service} answers. [{variable}]",
+        help=f"Where the API of {service} answers. [{APIS[service]}]",
     )
+
+
+def api(service: str) -> str:
+    """Returns host:port of the local stack's service. Raises CommandError when it does not run."""
+    return _found(lambda stack: stack.api(service), f"address of {service}", APIS[service])
 
 
 def token_option(*rights: str) -> Callable[[Command], Command]:

@@ -18,7 +18,7 @@ from infra.local import keys, servers, services, stack
 from infra.local.stack_error import StackError
 from kernel.grpc.client import reason_of
 
-DATA = Path(".local")
+DATA = Path(".local").resolve()
 
 
 def main() -> None:

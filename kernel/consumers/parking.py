@@ -23,6 +23,7 @@ insert into parked_records (consumer, topic, partition, "offset", key, source, p
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict do nothing"""
 COUNT_KEYS = "select count(*) from parked_keys where consumer = $1"
 IS_PARKED = "select exists (select from parked_keys where consumer = $1 and key = $2)"
+PARKED_KEYS = "select distinct key from parked_keys where consumer = $1"
 LIST_RECORDS = """
 select consumer, topic, partition, "offset", key, source, position, headers, value, reason, parked_at
 from parked_records where ($1::text is null or consumer = $1)
@@ -80,6 +81,11 @@ async def redrive(connection: asyncpg.Connection, consumer: str, key: str) -> Se
 async def is_parked(connection: asyncpg.Connection, consumer: str, key: str) -> bool:
     """Whether facts about the key wait here. A gate that rests on this consumer is closed for the key while they do."""
     return bool(await connection.fetchval(IS_PARKED, consumer, key.encode()))
+
+
+async def parked_keys(connection: asyncpg.Connection, consumer: str) -> list[str]:
+    """Returns the keys of which facts wait here: for a gate that is asked often, at most `parked_keys_max` of them."""
+    return [row[0].decode(errors="replace") for row in await connection.fetch(PARKED_KEYS, consumer)]
 
 
 # For the consumer, inside the transaction that locks its checkpoint.

@@ -15,9 +15,8 @@ def seal(message: Message) -> str:
 
 
 def unseal(text: str, message: type[M]) -> M | None:
-    """Returns None for what `seal` cannot have made of a message of that type."""
+    """Returns None for text that is no such message."""
     try:
-        found = message.FromString(b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
+        return message.FromString(b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
     except (binascii.Error, ValueError, DecodeError):
         return None
-    return found if seal(found) == text else None

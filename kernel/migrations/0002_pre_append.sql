@@ -63,7 +63,7 @@ begin
         refused := true;
         if found_one.digest = request_digests[found_one.i] then
             outcomes[found_one.i] := 1;
-            answers := answers || jsonb_build_object(found_one.i, seen_answer(found_one.stream, found_one.version, head));
+            answers := answers || jsonb_build_object(found_one.i, seen_answer(found_one.stream, found_one.version));
         else
             outcomes[found_one.i] := 2;
         end if;
@@ -163,13 +163,16 @@ begin
 end
 $$;
 
--- What a repeated request is told: where its first answer can be made again from.
-create function seen_answer(answered_stream text, answered_version integer, head bigint) returns jsonb
-language sql stable
+-- What a repeated request is told: where its first answer can be made again from. Volatile, so that it sees what was
+-- committed while its caller waited for the lock.
+create function seen_answer(answered_stream text, answered_version integer) returns jsonb
+language sql volatile
 set search_path from current
 as $$
     select jsonb_build_object('stream', answered_stream, 'version', answered_version, 'position', coalesce(
-        (select f.position from facts f where f.stream = answered_stream and f.version = answered_version), head))
+        (select f.position from facts f where f.stream = answered_stream and f.version = answered_version),
+        (select max(f.position) from facts f),
+        0))
 $$;
 
 -- Releases, then claims, all or nothing. Returns null, or the stream that holds what was asked for and until when.

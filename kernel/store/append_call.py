@@ -46,9 +46,8 @@ def arguments(appends: Sequence[Append]) -> list[list[Any] | None]:
         2, [(place, _claims(a)) for place, a in zip(places, appends, strict=True) if a.claims or a.releases]
     )
     columns += _columns(3, [row for place, a in zip(places, appends, strict=True) for row in _timers(place, a)])
-    columns += _columns(
-        3, sorted((p, b.id, b.content) for p, a in zip(places, appends, strict=True) for b in a.attachments)
-    )
+    bodies = [(place, b.id, b.content) for place, a in zip(places, appends, strict=True) for b in a.attachments]
+    columns += _columns(3, sorted(bodies, key=lambda body: body[1]))  # in one order everywhere, against deadlocks
     return columns
 
 

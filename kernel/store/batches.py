@@ -83,6 +83,13 @@ class AppendQueue:
         self._fill(batch, self._ordinary, room, now)
         return batch.members
 
+    def take_all(self) -> list[Waiting]:
+        """Returns everyone who waits; the queue is empty then."""
+        waiting = [*self._urgent, *self._ordinary]
+        self._urgent.clear()
+        self._ordinary.clear()
+        return waiting
+
     def _fill(self, batch: Batch, queue: deque[Waiting], room: int, now: float) -> int:
         # A look past what cannot go now is bounded, or a long queue for one stream would cost its length every time.
         passed_over: list[Waiting] = []

@@ -4,7 +4,8 @@ import asyncio
 
 import asyncpg
 
-# The connection is gone, or nobody answered: what was under way may have taken effect.
+# The connection is gone, or nobody answered: what was under way may have taken effect. A server that is read-only was
+# the primary a moment ago, and another one is.
 LOST = (
     OSError,
     TimeoutError,
@@ -13,6 +14,7 @@ LOST = (
     asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError,
     asyncpg.InternalClientError,
+    asyncpg.ReadOnlySQLTransactionError,
     asyncpg.exceptions.ConnectionDoesNotExistError,
 )
 

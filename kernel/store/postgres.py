@@ -32,7 +32,7 @@ select position, stream, version, recorded_at, fact from facts
 where position > $1 and position <= $1 + $2 order by position"""
 HEAD = "select coalesce(max(position), 0) from facts"
 FIND_REQUEST = """
-select digest, seen_answer(stream, version, (select coalesce(max(position), 0) from facts)) as answer
+select digest, seen_answer(stream, version) as answer
 from accepted_requests(array[$1::bytea], array[$2::boolean])"""
 HOLDERS = """
 select stream from claimed_ranges where resource = $1 and lower(during) >= $2 order by lower(during)"""
@@ -48,6 +48,11 @@ FINISH_TIMER = "delete from timers where stream = $1 and name = $2 and due_at = 
 SAVE_CHECKPOINT = """
 insert into reaction_checkpoints (name, position) values ($1, $2)
 on conflict (name) do update set position = excluded.position"""
+
+
+# asyncpg says it this way when the connection goes between the two halves of a statement, or the pool was closed.
+GONE = (*LOST, asyncpg.InterfaceError)
+CLOSED = "the store is closed"
 
 
 class AppendMetrics(Protocol):
@@ -81,6 +86,7 @@ class PostgresStore:
         self._tasks: list[asyncio.Task[None]] = []
         self._committed = asyncio.Event()  # our own commits, still to be notified
         self._heard = asyncio.Event()  # anybody's commits
+        self._closed = False
 
     async def open(self) -> None:
         """Raises StoreUnavailable when the database does not answer."""
@@ -97,12 +103,14 @@ class PostgresStore:
         self._tasks = [asyncio.create_task(self._append_batches()), asyncio.create_task(self._notify())]
 
     async def close(self) -> None:
+        self._closed = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        _fail(self._queue.take_all(), StoreUnavailable(CLOSED))
         for connection in (self._appender, self._listener):
             if connection is not None:
-                with suppress(*LOST):
+                with suppress(*GONE):
                     await connection.close(timeout=2)
         if self._readers is not None:
             await self._readers.close()
@@ -110,6 +118,8 @@ class PostgresStore:
     # Appends.
 
     async def append(self, append: Append) -> Appended:
+        if self._closed:
+            raise StoreUnavailable(CLOSED)
         answer: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
         self._queue.put(Waiting(append, answer))
         return await answer
@@ -120,17 +130,23 @@ class PostgresStore:
             batch = await self._queue.take(asyncio.get_running_loop().time())
             if batch:
                 self._metrics.batch(len(batch), len(self._queue))
-                await self._append_batch(batch)
+                try:
+                    await self._append_batch(batch)
+                except asyncio.CancelledError:
+                    _fail(batch, StoreUnavailable(CLOSED))
+                    raise
+                except Exception as error:  # a fault of ours is theirs to hear of, and no end of appending
+                    _fail(batch, error)
 
     async def _append_batch(self, batch: Sequence[Waiting]) -> None:
         appends = [waiting.append for waiting in batch]
         try:
             results = await self._call(appends)
-        except LOST:
+        except GONE:
             await self._settle_lost(batch)
         except TRANSIENT as error:
             _fail(batch, StoreUnavailable(str(error)))
-        except (asyncpg.PostgresError, asyncpg.DataError, asyncpg.InterfaceError, ValueError) as error:
+        except (asyncpg.PostgresError, ValueError) as error:
             if len(batch) == 1:
                 _fail(batch, Poison(f"{type(error).__name__}: {error}"))
                 return
@@ -225,7 +241,7 @@ class PostgresStore:
             if self._listener is None or self._listener.is_closed():
                 self._listener = await self._connect()
                 await self._listener.add_listener(f"{self._service}_facts", lambda *_: self._heard.set())
-        except LOST:
+        except GONE:
             await asyncio.sleep(seconds_max)
             return
         with suppress(TimeoutError):
@@ -237,7 +253,7 @@ class PostgresStore:
         assert self._readers is not None, "the store is not open"  # noqa: S101 - a programmer's error
         try:
             rows: list[Any] = await self._readers.fetch(sql, *arguments, timeout=12)
-        except (*LOST, *TRANSIENT) as error:
+        except (*GONE, *TRANSIENT) as error:
             raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
         return rows
 

@@ -1,4 +1,4 @@
-"""`python -m services.age_verification [api|reactions|projections|relay ...]`, all of them by default; `migrate` alone."""
+"""`python -m services.age_verification [api|reactions|projections|relay ...]`, by default all; `migrate` alone."""
 
 from kernel.process import main
 from services.age_verification.settings import Settings

@@ -6,6 +6,7 @@ import grpc
 from google.protobuf.message import Message
 
 from holdspace.age_verification.v1 import service_pb2_grpc
+from holdspace.age_verification.v1.events_pb2 import ASSURANCE_LEVEL_UNSPECIFIED
 from holdspace.age_verification.v1.service_pb2 import (
     AgeState,
     DeclareAgeRequest,
@@ -73,7 +74,7 @@ class AgeVerificationApi(service_pb2_grpc.AgeVerificationServiceServicer):
     async def SubmitProviderToken(
         self, request: SubmitProviderTokenRequest, context: Context
     ) -> SubmitProviderTokenResponse:
-        """A token that is refused is a command too: a request repeated after its token ran out gets its first answer."""
+        """A refused token is a command too: a request repeated after its token ran out gets its first answer."""
         checked = await self._provider.check(request.client_id, request.token)
         command = TakeEvidence(request.client_id, checked, self._policy, self._clock.now())
         handled = await self._run(command, request)
@@ -113,7 +114,7 @@ class AgeVerificationApi(service_pb2_grpc.AgeVerificationServiceServicer):
             state=state_of(state),
             expires_at=timestamp(row["assured_until"]) if state in DATED else None,
             method=row["method"] if state in FOUND else "",
-            assurance_level=row["assurance_level"] if state in FOUND else 0,
+            assurance_level=row["assurance_level"] if state in FOUND else ASSURANCE_LEVEL_UNSPECIFIED,
             attempts_left=age.attempts_left(self._policy, now),
         )
 

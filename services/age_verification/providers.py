@@ -15,7 +15,7 @@ from kernel.ids import is_id
 from services.age_verification.domain.evidence import Checked, Over18, Refused, UnderAge, Unreadable
 from services.age_verification.settings import LOCAL_AGE_ISSUER, Settings
 
-INVALID = Refused("PROVIDER_TOKEN_INVALID")
+INVALID = Refused("PROVIDER_TOKEN_INVALID", "token")
 UNAVAILABLE = Refused("PROVIDER_UNAVAILABLE")
 
 REFUSED_HEADERS = ("crit", "jku", "x5u")  # Each asks us to trust something other than the provider's keys.
@@ -80,7 +80,7 @@ class SignedTokens:
         """Raises what malformed claims raise."""
         now, issued_at = self._clock.now(), _instant(claims["iat"])
         in_time = issued_at <= now + SKEW and now < _instant(claims["exp"])
-        if claims["sub"] != client_id or not in_time or not is_id(claims["method"]):
+        if claims["sub"] != client_id or not in_time or not is_id(claims["method"]) or not claims["jti"]:
             return INVALID
         common = (claims["method"], issued_at, receipt_sha256(claims["iss"], claims["jti"]))
         if claims.get("readable") is False:
@@ -91,7 +91,7 @@ class SignedTokens:
         return UnderAge(*common, level) if over_18 is False else INVALID
 
 
-class TestProvider(SignedTokens):
+class LocalProvider(SignedTokens):
     """The provider of the local stack, which signs whatever it is told to."""
 
     def __init__(self, audience: str, keys: Keys, clock: Clock, *, is_local: bool) -> None:
@@ -105,7 +105,7 @@ def provider(settings: Settings, clock: Clock) -> AgeProvider:
     """Returns the provider that the settings name."""
     keys = Keys(settings.age_jwks, clock)
     if settings.age_issuer == LOCAL_AGE_ISSUER:
-        return TestProvider(settings.age_audience, keys, clock, is_local=settings.is_local)
+        return LocalProvider(settings.age_audience, keys, clock, is_local=settings.is_local)
     return SignedTokens(settings.age_issuer, settings.age_audience, keys, clock)
 
 

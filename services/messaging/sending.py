@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -19,6 +19,7 @@ from holdspace.messaging.v1.service_pb2 import (
 from kernel.clock import Clock
 from kernel.commands import CommandPath
 from kernel.facts import timestamp
+from kernel.freshness import LaneFreshness
 from kernel.grpc.call import CallContext
 from kernel.grpc.reads import Reads
 from kernel.grpc.streams import Checked, each
@@ -27,9 +28,6 @@ from kernel.requests import call_request
 from services.messaging.domain.conversation import Conversation, SendMessage, conversation_id
 
 UNANSWERED_MAX = 256  # messages of one stream that are under way at the same time
-
-GatesFresh = Callable[[], Awaitable[bool]]
-"""Whether the copies of standing and enrolment are recent enough to open a conversation on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +38,18 @@ class StreamLimits:
 
 class Sending:
     def __init__(
-        self, path: CommandPath, reads: Reads, gates_fresh: GatesFresh, clock: Clock, ids: Ids, limits: StreamLimits
+        self, path: CommandPath, reads: Reads, lanes: LaneFreshness, clock: Clock, ids: Ids, limits: StreamLimits
     ) -> None:
         self._path = path
         self._reads = reads
-        self._gates_fresh = gates_fresh
+        self._lanes = lanes
         self._clock = clock
         self._ids = ids
         self._limits = limits
 
     async def one(self, request: SendMessageRequest, call: CallContext) -> SendMessageResponse:
         """Raises what `CommandPath.run` raises."""
+        await self._lanes.check(request.client_id, request.therapist_id)
         command = SendMessage(
             sender_id=request.sender_id,
             client_id=request.client_id,
@@ -60,7 +59,7 @@ class Sending:
             expects=request.expects,
             kind=request.kind,
             automatic=request.automatic,
-            gates_fresh=await self._gates_fresh(),
+            gates_fresh=await self._lanes.is_fresh(),
             now=self._clock.now(),
         )
         # The same message is the same request, whichever method it comes by.

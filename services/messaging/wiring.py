@@ -35,8 +35,7 @@ async def wire(settings: Settings, metrics: Metrics, roles: Collection[str]) -> 
         return [Migrating(MESSAGING, settings)]
     parts = await open_parts(MESSAGING, settings, metrics)
     limits = StreamLimits(settings.stream_idle_seconds, settings.stream_age_seconds)
-    gates_fresh = parts.freshness(LANES).is_fresh
-    sending = Sending(parts.path, parts.reads, gates_fresh, parts.clock, parts.ids, limits)
+    sending = Sending(parts.path, parts.reads, parts.freshness(LANES), parts.clock, parts.ids, limits)
     importing = Importing(parts.path, parts.reads, parts.clock, parts.ids)
     api = MessagingApi(sending, importing, parts.queries, parts.reads, parts.store)
     work = Work(

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 import grpc
 from google.protobuf.message import Message
@@ -38,6 +38,13 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 Fresh = Callable[[], Awaitable[bool]]
 """Whether the copy of enrolments is recent enough to call a reporter unknown."""
+
+
+class Decided(TypedDict):
+    """What every decision answers: the standing as it left it, also when the answer is given again later."""
+
+    standing: api.ClientStanding
+    revision: str
 
 
 class ModerationApi(service_pb2_grpc.ModerationServiceServicer):
@@ -77,55 +84,42 @@ class ModerationApi(service_pb2_grpc.ModerationServiceServicer):
         handled = await self._run(command, request)
         standing: ClientStanding = handled.state
         report = standing.reports[request.report_id]
+        contact_seen = report.reporter_id in standing.contacts
         return api.DecideReportResponse(
-            report=report_of(request.client_id, report, contact_seen=report.reporter_id in standing.contacts),
-            standing=self._decided(handled),
-            revision=self._reads.revision(handled.position),
+            report=report_of(request.client_id, report, contact_seen=contact_seen), **self._decided(handled)
         )
 
     async def WarnClient(self, request: api.WarnClientRequest, context: Context) -> api.WarnClientResponse:
         policy = policy_of(request.policy_version)
         command = WarnClient(request.client_id, request.moderator_id, policy, self._clock.now())
-        handled = await self._run(command, request)
-        return api.WarnClientResponse(standing=self._decided(handled), revision=self._reads.revision(handled.position))
+        return api.WarnClientResponse(**await self._decide(command, request))
 
     async def BrakeClient(self, request: api.BrakeClientRequest, context: Context) -> api.BrakeClientResponse:
         policy = policy_of(request.policy_version)
         command = BrakeClient(request.client_id, request.moderator_id, end_of(request), policy, self._clock.now())
-        handled = await self._run(command, request)
-        return api.BrakeClientResponse(standing=self._decided(handled), revision=self._reads.revision(handled.position))
+        return api.BrakeClientResponse(**await self._decide(command, request))
 
     async def SuspendClient(self, request: api.SuspendClientRequest, context: Context) -> api.SuspendClientResponse:
         policy = policy_of(request.policy_version)
         command = SuspendClient(request.client_id, request.moderator_id, end_of(request), policy, self._clock.now())
-        handled = await self._run(command, request)
-        return api.SuspendClientResponse(
-            standing=self._decided(handled), revision=self._reads.revision(handled.position)
-        )
+        return api.SuspendClientResponse(**await self._decide(command, request))
 
     async def ConfirmSuspension(
         self, request: api.ConfirmSuspensionRequest, context: Context
     ) -> api.ConfirmSuspensionResponse:
-        command = ConfirmSuspension(
-            request.client_id, request.moderator_id, end_of(request), self._policy, self._clock.now()
-        )
-        handled = await self._run(command, request)
-        return api.ConfirmSuspensionResponse(
-            standing=self._decided(handled), revision=self._reads.revision(handled.position)
-        )
+        end = end_of(request)
+        command = ConfirmSuspension(request.client_id, request.moderator_id, end, self._policy, self._clock.now())
+        return api.ConfirmSuspensionResponse(**await self._decide(command, request))
 
     async def ReinstateClient(
         self, request: api.ReinstateClientRequest, context: Context
     ) -> api.ReinstateClientResponse:
         command = ReinstateClient(request.client_id, request.moderator_id, request.reinstatement, self._clock.now())
-        handled = await self._run(command, request)
-        return api.ReinstateClientResponse(
-            standing=self._decided(handled), revision=self._reads.revision(handled.position)
-        )
+        return api.ReinstateClientResponse(**await self._decide(command, request))
 
     async def BanClient(self, request: api.BanClientRequest, context: Context) -> api.BanClientResponse:
-        handled = await self._run(BanClient(request.client_id, request.moderator_id, self._clock.now()), request)
-        return api.BanClientResponse(standing=self._decided(handled), revision=self._reads.revision(handled.position))
+        command = BanClient(request.client_id, request.moderator_id, self._clock.now())
+        return api.BanClientResponse(**await self._decide(command, request))
 
     async def GetClientStanding(
         self, request: api.GetClientStandingRequest, context: Context
@@ -156,10 +150,13 @@ class ModerationApi(service_pb2_grpc.ModerationServiceServicer):
         identity = call_request(call.caller.subject, call.method, call.request_id, request)
         return await self._path.run(command, identity, call.origin, call.deadline)
 
-    def _decided(self, handled: Handled) -> api.ClientStanding:
-        """The standing as the decision left it, also when the answer is given again later."""
+    async def _decide(self, command: Command, request: Message) -> Decided:
+        return self._decided(await self._run(command, request))
+
+    def _decided(self, handled: Handled) -> Decided:
         standing: ClientStanding = handled.state
-        return standing_of(client_of(handled.stream), standing, decided_at(standing), self._policy)
+        told = standing_of(client_of(handled.stream), standing, decided_at(standing), self._policy)
+        return Decided(standing=told, revision=self._reads.revision(handled.position))
 
 
 def decided_at(standing: ClientStanding) -> datetime:

@@ -107,6 +107,12 @@ async def four_stores(database_url: str) -> AsyncIterator[list[PostgresStore]]:
 
 async def whole_log(store: PostgresStore) -> list[Recorded]:
     log: list[Recorded] = []
-    while page := await store.read_all(len(log), 1_000):
+    for _ in range(TRIES_MAX):
+        try:
+            page = await store.read_all(len(log), 1_000)
+        except StoreUnavailable:  # The session it was to read with was ended before.
+            continue
+        if not page:
+            break
         log += page
     return log

@@ -1,4 +1,4 @@
-"""The Postgres store while the connection goes in the window of the commit: it asks by the request and never guesses."""
+"""The Postgres store when the connection goes in the window of the commit: it asks by the request and never guesses."""
 
 import asyncio
 from dataclasses import replace

@@ -11,9 +11,10 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from holdspace.kernel.v1.options_pb2 import access
+from infra.callers import GRPC_SERVICES, every_right
 from kernel.grpc.access import ACT_FOR
 from kernel.grpc.client import channel, reason_of
-from tests.e2e.platform import GRPC_SERVICES, Platform, rights
+from tests.e2e.platform import Platform
 from tests.e2e.requests import well_formed
 
 METHODS = [
@@ -21,7 +22,7 @@ METHODS = [
     for service, full_name in GRPC_SERVICES.items()
     for method in descriptor_pool.Default().FindServiceByName(full_name).methods
 ]
-EVERY_RIGHT = sorted({right for service in GRPC_SERVICES for right in rights(service)})
+EVERY_RIGHT = every_right()
 
 
 def declared(method: MethodDescriptor) -> Any:

@@ -107,7 +107,7 @@ def request(command: RequestVerification, age: ClientAge) -> Decision:
 def take(command: TakeEvidence, age: ClientAge) -> Decision:
     evidence = command.checked
     if isinstance(evidence, Refused):
-        raise Rejected(evidence.reason, "token")
+        raise Rejected(evidence.reason, evidence.field)
     must_be_open(age)
     return Decision(
         [finding_of(command, evidence, age)], claims=[NameClaim(f"receipt-{evidence.receipt_sha256.hex()}")]

@@ -33,9 +33,10 @@ class UnderAge(Evidence):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Nothing was said, or it cannot be found out. `reason`: as it is rejected with."""
+    """Nothing was said, or it cannot be found out. `reason` and `field`: as it is rejected with."""
 
     reason: str
+    field: str = ""
 
 
 Checked = Unreadable | Over18 | UnderAge | Refused

@@ -53,7 +53,7 @@ def figures(waits: Iterable[Wait], start: datetime, end: datetime, as_of: dateti
     instant: it leaves past windows too. What was known on a date is another question; its answer takes the waits as
     they were stated then.
     """
-    opened = [_as_of(wait, as_of) for wait in waits if start <= wait.opened_at < end and wait.opened_at <= as_of]
+    opened = [as_it_stood(wait, as_of) for wait in waits if start <= wait.opened_at < end and wait.opened_at <= as_of]
     return Figures(
         first=_group([wait for wait in opened if wait.kind == RESPONSE_KIND_FIRST], as_of, policy),
         next=_group([wait for wait in opened if wait.kind == RESPONSE_KIND_NEXT], as_of, policy),
@@ -66,7 +66,7 @@ def nearest_rank(values: Sequence[int], percent: int) -> int | None:
     return values[-(-percent * len(values) // 100) - 1] if values else None
 
 
-def _as_of(wait: Wait, at: datetime) -> Wait:
+def as_it_stood(wait: Wait, at: datetime) -> Wait:
     if wait.ending is None or wait.ending.at <= at:
         return wait
     return replace(wait, ending=None)

@@ -185,7 +185,9 @@ def test_a_client_is_found_under_age_at_any_level_and_however_many_attempts_ther
 @pytest.mark.rule("AV1")
 def test_a_token_that_was_refused_leaves_no_trace_whatever_the_state() -> None:
     for facts in ((), (REQUESTED,), (assured(),), (under_age(),)):
-        TAKING.given(*facts).when(taking(Refused("PROVIDER_TOKEN_INVALID"))).refused("PROVIDER_TOKEN_INVALID", "token")
+        TAKING.given(*facts).when(taking(Refused("PROVIDER_TOKEN_INVALID", "token"))).refused(
+            "PROVIDER_TOKEN_INVALID", "token"
+        )
 
 
 @pytest.mark.rule("AV1")

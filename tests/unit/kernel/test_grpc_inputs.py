@@ -60,6 +60,8 @@ def test_a_well_formed_request_passes() -> None:
         (many(street="too long"), "FIELD_TOO_LARGE", "street"),
         (many(took=Duration(seconds=1, nanos=-1)), "FIELD_MALFORMED", "took"),
         (diary_pb2.ListRequest(author_id="ann", mood=7), "FIELD_MALFORMED", "mood"),
+        (diary_pb2.ListRequest(author_id="ann", moods=[1, 0]), "FIELD_MISSING", "moods[1]"),
+        (diary_pb2.ListRequest(author_id="ann", moods=[7]), "FIELD_MALFORMED", "moods[0]"),
     ],
 )
 def test_a_malformed_request_is_refused_at_the_path_of_its_field(request_: Message, reason: str, field: str) -> None:

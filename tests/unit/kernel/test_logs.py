@@ -54,16 +54,16 @@ def test_records_below_the_level_are_left_out(written: Logs) -> None:
 
 
 def test_a_library_speaks_the_same_way_and_only_when_it_matters(written: Logs) -> None:
-    library = logging.getLogger("aiokafka.conn")
+    library = logging.getLogger("grpc._channel")
     library.info("connected")
     with bound_contextvars(role="relay"):
         library.warning("lost %s\nagain", "broker 1", extra={"body": "dear ann"})
     [record] = written.records()
-    assert (record["event"], record["level"], record["logger"]) == ("lost broker 1\nagain", "warning", "aiokafka.conn")
+    assert (record["event"], record["level"], record["logger"]) == ("lost broker 1\nagain", "warning", "grpc._channel")
     assert (record["role"], "body" in record) == ("relay", False)
 
 
-@pytest.mark.parametrize("logger", [structlog.get_logger(), logging.getLogger("faust")])
+@pytest.mark.parametrize("logger", [structlog.get_logger(), logging.getLogger("grpc")])
 def test_an_exception_is_one_record_with_frames_and_without_values(written: Logs, logger: logging.Logger) -> None:
     def fail(body: str) -> None:
         raise ValueError(f"no {len(body)}\nDETAIL: row (dear ann)")
@@ -76,6 +76,12 @@ def test_an_exception_is_one_record_with_frames_and_without_values(written: Logs
     [error] = record["exception"]
     assert (error["exc_type"], error["exc_value"], error["frames"][-1]["name"]) == ("ValueError", "no 8", "fail")
     assert "dear ann" not in written.getvalue()
+
+
+def test_kafkas_clients_leave_an_outage_to_the_role_that_has_it(written: Logs) -> None:
+    for name in ("aiokafka.conn", "faust.transport.conductor", "mode"):
+        logging.getLogger(name).error("broker 1 is away")
+    assert not written.records()
 
 
 def test_bodies_are_logged_by_their_size(written: Logs) -> None:

@@ -97,5 +97,9 @@ def test_only_a_local_service_trusts_the_local_issuer(environment: pytest.Monkey
     assert load(ServiceSettings).is_local
 
 
-def test_settings_show_no_password() -> None:
+def test_settings_show_no_password(environment: pytest.MonkeyPatch) -> None:
     assert "hunter2" not in repr(load(ServiceSettings))
+    given(environment, DATABASE_URL="mysql://user:hunter2@db")
+    with pytest.raises(ValidationError) as wrong:
+        ServiceSettings()
+    assert "hunter2" not in str(wrong.value)

@@ -1,0 +1,54 @@
+"""Constructs response-SLA from its settings."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from holdspace.messaging.v1 import events_pb2 as messaging_events_pb2
+from holdspace.moderation.v1 import events_pb2 as moderation_events_pb2
+from holdspace.response_sla.v1 import private_pb2, service_pb2_grpc
+from kernel.errors import WrongSetting
+from kernel.facts import FactTypes
+from kernel.metrics import Metrics
+from kernel.process import MIGRATE, Role
+from kernel.service import Definition, ForeignFacts, Migrating, Work, open_parts
+from services.response_sla.api import ResponseSlaApi
+from services.response_sla.app import ROUTES
+from services.response_sla.completeness import Completeness
+from services.response_sla.metrics import ResponseMetrics
+from services.response_sla.projections import READ_MODEL
+from services.response_sla.reactions import CONSUMERS, FACTS, IGNORED, LANES, facts, lanes, own_reactions
+from services.response_sla.settings import Settings
+
+RESPONSE_SLA = Definition(
+    name="response_sla",
+    routes=ROUTES,
+    own_facts=FactTypes(private_pb2),
+    foreign_facts=FactTypes(messaging_events_pb2, moderation_events_pb2),
+    read_model=READ_MODEL,
+    queries=Path(__file__).parent / "queries.sql",
+)
+
+
+async def wire(settings: Settings, metrics: Metrics, roles: Collection[str]) -> Sequence[Role]:
+    """Raises StoreUnavailable while the database cannot be used, WrongSetting when asked for a relay alone."""
+    if MIGRATE in roles:
+        return [Migrating(RESPONSE_SLA, settings)]
+    asked = frozenset(roles) - {"relay"}
+    if not asked:
+        raise WrongSetting("response_sla publishes no facts: it has nothing to relay")
+    parts = await open_parts(RESPONSE_SLA, settings, metrics)
+    own_metrics = ResponseMetrics(metrics)
+    completeness = Completeness(
+        parts.queries, parts.store, parts.clock, CONSUMERS, poll_seconds=settings.completeness_poll_seconds
+    )
+    api = ResponseSlaApi(parts.queries, parts.store, completeness, settings.policy)
+    work = Work(
+        api=[(service_pb2_grpc.add_ResponseSlaServiceServicer_to_server, api)],
+        own_reactions=[*own_reactions(settings.policy, parts.queries), *own_metrics.measures()],
+        foreign=[ForeignFacts(FACTS, facts(settings.policy), IGNORED), ForeignFacts(LANES, lanes())],
+    )
+    running = parts.roles(asked, work)
+    if "api" in asked:
+        own_metrics.watch_figures_age(completeness.age_seconds)
+        running.append(completeness)
+    return running
