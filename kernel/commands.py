@@ -130,7 +130,7 @@ class CommandPath:
         no today.
         """
         route = self._routes[type(command)]
-        stream = route.stream(command)
+        stream = self.stream_of(command)
         origin = origin or Origin(self._service)
         for attempt in range(self._attempts_max):
             if attempt:
@@ -152,6 +152,10 @@ class CommandPath:
             if told.outcome is Outcome.CLAIM_TAKEN:
                 await self._end_expired_hold(route, command, told)
         raise VersionConflict(f"{type(command).__name__} on {stream}")
+
+    def stream_of(self, command: Command) -> str:
+        """Returns the stream a command runs on. Raises KeyError for a command without a route."""
+        return self._routes[type(command)].stream(command)
 
     async def state(self, stream: str, fold: Fold[S]) -> S:
         """Returns the stream's state as of now, from the primary."""

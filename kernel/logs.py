@@ -17,8 +17,8 @@ def configure(level: str, stream: TextIO = sys.stdout) -> None:
     """Sends our own records from `level` up, and those of libraries from warning up, to the stream.
 
     Takes debug, info, warning or error. Of Kafka's clients only what is critical gets there. Every record has time,
-    level, event and what was bound with structlog.contextvars: service, role, trace_id, request_id, method. An exception is
-    one record, with its frames.
+    level, event and what was bound with structlog.contextvars: service, role, trace_id, request_id, method.
+    An exception is one record, with its frames.
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,

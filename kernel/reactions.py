@@ -1,10 +1,11 @@
 """Reactions to our own facts: from a fact of ours to commands of ours.
 
-A command's request is named by reaction, fact and place, so doing it twice has one effect; the checkpoint follows the
-effect. Imported facts have no effects unless a reaction asks for them.
+A command's request is named by reaction, fact and target stream, so doing it twice has one effect; the checkpoint
+follows the effect. Imported facts have no effects unless a reaction asks for them.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -56,10 +57,13 @@ class Effects:
             traceparent=cause.traceparent,
             imported_from=cause.imported_from,
         )
+        # By target and not by place: what a repetition still finds to do may be less than the first time.
+        met: Counter[tuple[str, str]] = Counter()
         async with asyncio.TaskGroup() as group:
-            for place, command in enumerate(commands):
-                name = (reaction, cause.id, type(command).__name__, str(place))
-                group.create_task(self._run(command, name, origin))
+            for command in commands:
+                target = (type(command).__name__, self._path.stream_of(command))
+                met[target] += 1
+                group.create_task(self._run(command, (reaction, cause.id, *target, str(met[target])), origin))
 
     async def _run(self, command: Command, name: tuple[str, ...], origin: Origin) -> None:
         async with self._room:

@@ -19,8 +19,8 @@ def database() -> None:
 def prepare(database_url: str) -> None:
     """Create the schemas and roles of all services where they are missing, and grant the roles to the URL's login.
 
-    The login needs CREATEROLE and CREATE on the database. Run it once before the first start, and again after an upgrade
-    that brings a service; run twice it changes nothing. Tables come with `python -m services.<service> migrate`.
+    The login needs CREATEROLE and CREATE on the database. Run it once before the first start, and again after an
+    upgrade that brings a service; run twice it changes nothing. Tables come with the services' own role migrate.
     """
     with using_database(database_url):
         asyncio.run(preparing.prepare(database_url))

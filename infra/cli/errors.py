@@ -6,7 +6,6 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import click
-from kafka.errors import KafkaError
 
 from kernel.store.connections import LOST
 
@@ -22,6 +21,10 @@ class CommandError(click.ClickException):
         self.exit_code = exit_code
 
 
+class NotMigrated(CommandError):
+    """The database lacks what a service's role migrate would create."""
+
+
 @contextmanager
 def using_database(url: str) -> Iterator[None]:
     """What the database does not let us do becomes a CommandError. It names host and port, never the password."""
@@ -33,18 +36,13 @@ def using_database(url: str) -> Iterator[None]:
     except LOST as error:
         raise CommandError(f"The database at {place} does not answer: {cause(error)}") from error
     except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as error:
-        hint = "run `holdspace database prepare`, then the service with the role migrate"
-        raise CommandError(f"The database at {place} is not migrated ({cause(error)}): {hint}") from error
+        hint = "start the service with the role migrate"
+        raise NotMigrated(f"The database at {place} is not migrated ({cause(error)}): {hint}") from error
+    except asyncpg.InvalidParameterValueError as error:  # The role of the service does not exist.
+        hint = "run holdspace database prepare"
+        raise NotMigrated(f"The database at {place} is not prepared ({cause(error)}): {hint}") from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise CommandError(f"The database at {place} refused: {cause(error)}") from error
-
-
-@contextmanager
-def using_kafka(bootstrap: str) -> Iterator[None]:
-    try:
-        yield
-    except (KafkaError, ValueError) as error:
-        raise CommandError(f"Kafka at {bootstrap} does not do it: {cause(error)}") from error
 
 
 def place_of(url: str) -> str:

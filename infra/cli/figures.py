@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 import click
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from holdspace.response_sla.v1.private_pb2 import ResponseKind, VoidReason
 from holdspace.response_sla.v1.service_pb2 import (
@@ -22,13 +21,13 @@ from holdspace.response_sla.v1.service_pb2 import (
     WaitState,
 )
 from holdspace.response_sla.v1.service_pb2_grpc import ResponseSlaServiceStub
+from infra.cli import where
 from infra.cli.calls import calling, insist
 from infra.cli.errors import ASKED_WRONGLY, CommandError
 from infra.cli.lines import read_rfc_3339
 from infra.cli.output import Row, output_option, show
 from infra.cli.store import SQL, reading
 from infra.cli.waiting import stored_revision, until_in_figures
-from infra.cli import where
 from kernel.errors import Rejected
 from kernel.facts import timestamp
 from kernel.grpc.revision import Revision, at_least
@@ -40,7 +39,7 @@ THERAPISTS_AT_ONCE = 100
 WAITS_AT_ONCE = 500
 
 
-class Instant(click.ParamType[datetime]):
+class Instant(click.ParamType):
     name = "instant"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:  # noqa: ANN401
@@ -59,8 +58,8 @@ class Window:
     as_of: datetime | None
     known_on: datetime | None
 
-    def fields(self) -> dict[str, Timestamp]:
-        """Returns what is set, as all requests of response-sla name it."""
+    def fields(self) -> dict[str, Any]:
+        """Returns the google.protobuf.Timestamp of what is set, as all requests of response-sla name it."""
         told = {name: getattr(self, name) for name in self.__slots__}
         return {name: timestamp(instant) for name, instant in told.items() if instant is not None}
 
@@ -102,7 +101,7 @@ def figures(
 
     async def answer() -> None:
         async with calling("response-sla", response_sla, token) as channel:
-            stub: Any = ResponseSlaServiceStub(channel)
+            stub = ResponseSlaServiceStub(channel)
             if store:
                 wanted.append(await _stored(stub, store))
             if wanted:
@@ -125,13 +124,13 @@ def _revision(text: str) -> Revision:
     return revision
 
 
-async def _stored(stub: Any, url: str) -> Revision:  # noqa: ANN401 - stubs are untyped
+async def _stored(stub: ResponseSlaServiceStub, url: str) -> Revision:
     async with reading(url, "messaging") as connection:
         store = await connection.fetchrow(SQL["store"])
     return await stored_revision(stub, "messaging", store["epoch"], store["head"])
 
 
-async def _of_all(stub: Any, asked: dict[str, Timestamp]) -> list[Row]:  # noqa: ANN401 - as above
+async def _of_all(stub: ResponseSlaServiceStub, asked: dict[str, Any]) -> list[Row]:
     rows: list[Row] = []
     request = ListFiguresRequest(page_size=THERAPISTS_AT_ONCE, **asked)
     while True:
@@ -142,7 +141,7 @@ async def _of_all(stub: Any, asked: dict[str, Timestamp]) -> list[Row]:  # noqa:
         request.page_token = listed.next_page_token
 
 
-async def _show_one(stub: Any, therapist: str, asked: dict[str, Timestamp], output: str) -> None:  # noqa: ANN401 - as above
+async def _show_one(stub: ResponseSlaServiceStub, therapist: str, asked: dict[str, Any], output: str) -> None:
     told: GetFiguresResponse = await insist(lambda: stub.GetFigures(GetFiguresRequest(therapist_id=therapist, **asked)))
     show([_figure_row(therapist, told, told.basis)], output, FIGURE_COLUMNS)
     # The waits of exactly these figures, whatever has happened since.

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import secrets
 import time
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import BinaryIO, TextIO
 
 import click
 
@@ -25,7 +26,7 @@ from holdspace.response_sla.v1.service_pb2_grpc import ResponseSlaServiceStub
 from infra.cli import lines
 from infra.cli.calls import calling, insist
 from infra.cli.errors import ASKED_WRONGLY, FAILED, CommandError, cause
-from infra.cli.progress import Show, showing
+from infra.cli.progress import showing
 from infra.cli.waiting import until_in_figures
 from infra.cli.where import api, api_option, token_option
 from kernel.grpc.revision import Revision, at_least
@@ -87,7 +88,7 @@ def import_command(
     """
     if not is_id(source):
         raise CommandError(
-            "--source must be letters, digits, _ or -, at most 64, and begin with no sign", ASKED_WRONGLY
+            "--source must be letters, digits, _ or -, at most 64, and begin with a letter or digit", ASKED_WRONGLY
         )
     form = form or ("jsonl" if JSON_NAME.search(file.name) else "trace")
     waits_at = (response_sla or api("response_sla")) if wait else ""
@@ -108,11 +109,12 @@ async def _import(
     file: Path, form: str, source: str, rejects: Path, summary: Summary, messaging: str, token: str
 ) -> None:
     with _reading(file) as (content, raw), _keeping(rejects) as kept, showing() as show:
+        size = os.fstat(raw.fileno()).st_size
         async with calling("messaging", messaging, token) as channel:
-            stub: Any = MessagingServiceStub(channel)
+            stub = MessagingServiceStub(channel)
             for batch in _batches(lines.read(content, form, source)):
                 await _import_batch(stub, source, batch, kept, summary)
-                _show(show, summary, raw, file.stat().st_size)
+                show(raw.tell(), size, f"{summary.lines:,} lines")
     if not summary.lines:
         raise CommandError(f"{file} is empty: there is nothing to import", ASKED_WRONGLY)
 
@@ -123,7 +125,7 @@ async def _wait(target: str, token: str, revision: Revision) -> None:
 
 
 async def _import_batch(
-    stub: Any, source: str, batch: Sequence[ImportLine | RejectedLine], kept: TextIO, summary: Summary
+    stub: MessagingServiceStub, source: str, batch: Sequence[ImportLine | RejectedLine], kept: TextIO, summary: Summary
 ) -> None:
     """Batches go one after the other, or the lines of a conversation would not keep their order."""
     good = [line for line in batch if isinstance(line, ImportLine)]
@@ -170,10 +172,6 @@ def _keeping(rejects: Path) -> Iterator[TextIO]:
     finally:
         if not rejects.stat().st_size:
             rejects.unlink()
-
-
-def _show(show: Show, summary: Summary, raw: BinaryIO, size: int) -> None:
-    show(raw.tell(), size, f"{summary.lines:,} lines")
 
 
 def _say(summary: Summary, seconds: float) -> None:

@@ -9,15 +9,13 @@ from datetime import datetime, timedelta
 
 import asyncpg
 import click
-from kafka import TopicPartition
-from kafka.admin import KafkaAdminClient, OffsetSpec
 
-from infra.cli.errors import FAILED, CommandError, using_kafka
+from infra.cli.brokers import end_offsets
+from infra.cli.errors import FAILED, CommandError, NotMigrated
 from infra.cli.output import Row, output_option, show
 from infra.cli.store import SQL, reading
 from infra.cli.where import SERVICE, database_option, kafka_option
 from infra.database import SERVICES
-from infra.topics import BOOTSTRAP_MS
 from kernel.consumers.records import Partition
 from kernel.consumers.watermarks import freshness
 
@@ -55,8 +53,8 @@ def lag(service: str | None, output: str, database_url: str, kafka: str) -> None
     found = asyncio.run(_find(database_url, [service] if service else SERVICES))
     if not found:
         raise CommandError("no service is migrated in this database", FAILED)
-    with using_kafka(kafka):
-        ends = _ends(kafka, {each for one in found.values() for held in one.checkpoints.values() for each in held})
+    partitions = {each for one in found.values() for held in one.checkpoints.values() for each in held}
+    ends = end_offsets(kafka, partitions)
     show([one.store for one in found.values()], output, STORE_COLUMNS)
     show([row for name, one in found.items() for row in _consumer_rows(name, one, ends)], output, CONSUMER_COLUMNS)
 
@@ -64,11 +62,11 @@ def lag(service: str | None, output: str, database_url: str, kafka: str) -> None
 async def _find(url: str, services: Sequence[str]) -> dict[str, Found]:
     found = {}
     for service in services:
-        async with reading(url, service) as connection:
-            with suppress(asyncpg.UndefinedTableError):
+        try:
+            async with reading(url, service) as connection:
                 found[service] = await _look(connection, service)
-                continue
-        click.echo(f"{service} is not migrated in this database", err=True)
+        except NotMigrated:
+            click.echo(f"{service} is not migrated in this database", err=True)
     return found
 
 
@@ -94,16 +92,6 @@ async def _look(connection: asyncpg.Connection, service: str) -> Found:
         behind={consumer: store["now"] - at if at else None for consumer, at in reached.items()},
         parked_keys={row["consumer"]: row["keys"] for row in await connection.fetch(SQL["parked_keys"])},
     )
-
-
-def _ends(kafka: str, partitions: set[Partition]) -> dict[Partition, int]:
-    """Returns the next offset of each partition; blocks."""
-    asked = {TopicPartition(each.topic, each.number): OffsetSpec.LATEST for each in partitions}
-    if not asked:
-        return {}
-    with KafkaAdminClient(bootstrap_servers=kafka, bootstrap_timeout_ms=BOOTSTRAP_MS) as client:
-        answers = client.list_partition_offsets(asked)
-    return {Partition(at.topic, at.partition): told.offset for at, told in answers.items()}
 
 
 def _consumer_rows(service: str, found: Found, ends: Mapping[Partition, int]) -> list[Row]:

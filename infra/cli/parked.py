@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import click
 
-from infra.cli.errors import FAILED, CommandError
+from infra.cli.errors import FAILED, CommandError, NotMigrated
 from infra.cli.output import Row, output_option, show
 from infra.cli.store import SQL, connected, reading
 from infra.cli.where import SERVICE, database_option
@@ -33,8 +33,8 @@ def list_parked(service: str | None, output: str, database_url: str) -> None:
 
     The first record of a key failed for its reason; those after it wait behind it.
     """
-    services = [service] if service else SERVICES
-    show(asyncio.run(_list(database_url, services)), output, COLUMNS)
+    rows = asyncio.run(_list_one(database_url, service) if service else _list_all(database_url))
+    show(rows, output, COLUMNS)
 
 
 @parked.command("redrive")
@@ -54,15 +54,24 @@ def redrive(service: str, consumer: str, key: str, database_url: str) -> None:
     click.echo(f"asked {consumer} to take {key} again: {', '.join(topics)}")
 
 
-async def _list(url: str, services: Sequence[str]) -> list[Row]:
+async def _list_all(url: str) -> list[Row]:
     rows: list[Row] = []
-    for service in services:
-        async with reading(url, service) as connection:
-            asked = {tuple(row) for row in await connection.fetch(SQL["redrives"])}
-            after: Parked | None = None
-            while page := await parking.list_parked(connection, after=after, limit=RECORDS_AT_ONCE):
-                rows += [_row(service, each, asked) for each in page]
-                after = page[-1]
+    for service in SERVICES:
+        try:
+            rows += await _list_one(url, service)
+        except NotMigrated:
+            click.echo(f"{service} is not migrated in this database", err=True)
+    return rows
+
+
+async def _list_one(url: str, service: str) -> list[Row]:
+    rows: list[Row] = []
+    async with reading(url, service) as connection:
+        asked = {tuple(row) for row in await connection.fetch(SQL["redrives"])}
+        after: Parked | None = None
+        while page := await parking.list_parked(connection, after=after, limit=RECORDS_AT_ONCE):
+            rows += [_row(service, each, asked) for each in page]
+            after = page[-1]
     return rows
 
 

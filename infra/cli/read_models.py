@@ -2,6 +2,7 @@
 
 import asyncio
 
+import asyncpg
 import click
 
 from infra.cli.errors import FAILED, CommandError, using_database
@@ -73,10 +74,10 @@ async def _digest(url: str, service: str) -> None:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 found = await connection.fetchrow(SQL["read_model"])
                 rows = await digest(connection, schema)
+        except asyncpg.UndefinedTableError:
+            raise CommandError(f"{service} has no read model yet: start its role projections", FAILED) from None
         finally:
             await connection.close()
-    if found is None:
-        raise CommandError(f"{service} has no read model yet: start its role projections", FAILED)
     is_ours = found["definition"] == definition_of(service).read_model.definition
     click.echo(f"digest   {rows}")
     click.echo(f"position {found['position']}")

@@ -25,8 +25,8 @@ def relay() -> None:
 def reconcile(service: str, database_url: str) -> None:
     """After SERVICE's database was restored from a backup: raise its epoch, so that its relay may publish again.
 
-    Facts that were published after the backup are lost to the store, and new ones get their positions. A new epoch keeps
-    consumers from taking the new ones for those. Stop the relay first; start it afterwards.
+    Facts that were published after the backup are lost to the store, and new ones get their positions. A new epoch
+    keeps consumers from taking the new ones for those. Stop the relay first; start it afterwards.
     """
     click.echo(f"epoch {asyncio.run(_reconcile(database_url, service))}")
 

@@ -4,13 +4,16 @@ import importlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import asyncpg
 
 from infra.cli.errors import FAILED, CommandError, using_database
-from kernel.service import Definition
 from kernel.sql import queries
 from kernel.store.connections import connect
+
+if TYPE_CHECKING:
+    from kernel.service import Definition
 
 SQL = queries(Path(__file__).with_name("queries.sql"))
 
@@ -34,8 +37,13 @@ async def connected(url: str, service: str, role: str) -> AsyncIterator[asyncpg.
             await connection.close()
 
 
-def definition_of(service: str) -> Definition:
-    """Returns what the service declares in its wiring: its facts and its read model."""
+def definition_of(service: str) -> "Definition":
+    """Returns what the service declares in its wiring: its facts and its read model.
+
+    Importing a service takes a second, so it is not done for commands that only call one.
+    """
+    from kernel.service import Definition
+
     try:
         wiring = importlib.import_module(f"services.{service}.wiring")
     except ModuleNotFoundError as error:

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 import click
 
 from infra import topics as declared
-from infra.cli.errors import FAILED, CommandError, using_kafka
+from infra.cli.brokers import using_kafka
+from infra.cli.errors import FAILED, CommandError
 from infra.cli.where import kafka_option, local_stack
 
 Command = TypeVar("Command", bound=Callable[..., Any])

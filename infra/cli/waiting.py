@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 import click
 
 from holdspace.response_sla.v1.service_pb2 import GetProgressRequest, GetProgressResponse
+from holdspace.response_sla.v1.service_pb2_grpc import ResponseSlaServiceStub
 from infra.cli.calls import insist
 from infra.cli.errors import CommandError
 from infra.cli.progress import showing
@@ -16,7 +16,7 @@ POLL_SECONDS = 0.25
 STILL_SECONDS_MAX = 120.0  # without any progress; while it moves, a backlog of any size is waited for
 
 
-async def until_in_figures(stub: Any, revisions: Sequence[Revision]) -> None:  # noqa: ANN401 - stubs are untyped
+async def until_in_figures(stub: ResponseSlaServiceStub, revisions: Sequence[Revision]) -> None:
     """Returns when every revision is in the figures; says on standard error how far they are.
 
     Raises CommandError when nothing moves any more.
@@ -39,7 +39,7 @@ async def until_in_figures(stub: Any, revisions: Sequence[Revision]) -> None:  #
     click.echo(f"the figures contain it; complete until {_complete(progress)}", err=True)
 
 
-async def stored_revision(stub: Any, service: str, epoch: int, head: int) -> Revision:  # noqa: ANN401 - as above
+async def stored_revision(stub: ResponseSlaServiceStub, service: str, epoch: int, head: int) -> Revision:
     """Returns the revision of a store's head. Its cell is the one that response-sla takes facts of the service from.
 
     Raises CommandError when there are several cells, or none that it has heard of.

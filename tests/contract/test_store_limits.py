@@ -1,5 +1,4 @@
-"""The Postgres store's queue: bounded, urgent ones first, nothing sent past its deadline, a stuck lock waited for no longer
-than it should be."""
+"""The Postgres store's queue: bounded, urgent ones first, nothing sent past its deadline, no endless wait."""
 
 import asyncio
 from collections.abc import AsyncIterator

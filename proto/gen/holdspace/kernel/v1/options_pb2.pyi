@@ -99,7 +99,7 @@ class Input(_message.Message):
     id: _builtins.bool
     """Matches ^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$. An id is required unless optional is set."""
     required: _builtins.bool
-    """Must be present: a non-empty string, bytes or list, a set message, a named enum value."""
+    """Must be present: a non-empty string, bytes or list, a set message or optional field, a named enum value."""
     size_max: _builtins.int
     """Most bytes of a string or of bytes, most elements of a list."""
     optional: _builtins.bool
