@@ -65,6 +65,8 @@ class UnlistedFact(Exception):  # noqa: N818 - names the finding
 async def create(connection: asyncpg.Connection, service: str, model: ReadModel, schema: str) -> None:
     """Creates the tables in the schema, which must exist, and lets the api read them."""
     async with connection.transaction():
+        # Several processes start at once, and `if not exists` does not wait for whoever is just creating it.
+        await connection.execute("select pg_advisory_xact_lock(hashtext('holdspace.read-model'), hashtext($1))", schema)
         await connection.execute(f"set local search_path = {schema}")
         await connection.execute(CHECKPOINT)
         if await connection.fetchval("select true from read_model_checkpoint"):
@@ -111,7 +113,7 @@ def _rows(page: Sequence[OwnFact], model: ReadModel) -> dict[str, list[Sequence[
 
 
 async def digest(connection: asyncpg.Connection, schema: str) -> str:
-    """Returns a digest over all rows of the schema's tables, whatever their order on disk, with the position."""
+    """Returns a digest over all rows of the schema's tables, whatever their order on disk."""
     tables = await connection.fetch("select tablename from pg_tables where schemaname = $1 order by tablename", schema)
     whole = hashlib.sha256()
     for (table,) in tables:

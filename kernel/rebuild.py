@@ -44,7 +44,7 @@ async def rebuild(
     *,
     even_if_different: bool = False,
 ) -> Rebuilt:
-    """Rebuilds and swaps. `progress(position, head)` is told after each page.
+    """Rebuilds up to where the live one is, and swaps. `progress(position, target)` is told after each page.
 
     Raises DigestsDiffer, unless the definition changed or it was asked for.
     """
@@ -57,11 +57,12 @@ async def rebuild(
         await connection.execute(f"drop schema if exists {service}_rebuild cascade")
         await connection.execute(f"create schema {service}_rebuild")
         await create(connection, service, model, f"{service}_rebuild")
-        head = await connection.fetchval("select coalesce(max(position), 0) from facts")
+        live = f"select position from {service}_read.read_model_checkpoint"  # noqa: S608 - the name of our own schema
         position = 0
-        while position < head - SWAP_FACTS_MAX:
+        # Never past the live read model, which it is compared with.
+        while (target := await connection.fetchval(live)) - position > SWAP_FACTS_MAX:
             position += await project(connection, model, fact_types)
-            progress(position, head)
+            progress(position, target)
         return await _catch_up_and_swap(connection, service, model, fact_types, progress, even_if_different)
     finally:
         await connection.close()
@@ -77,9 +78,11 @@ async def _catch_up_and_swap(
 ) -> Rebuilt:
     live = f"{service}_read"
     async with connection.transaction():
-        # The live projection waits here until the swap; whatever comes after reads the new rows.
+        # The live projection waits here until the swap; whatever comes after reads the new rows. It waits for the table
+        # and not for its row: whoever waits for a row has locked the table, which then could not be dropped.
+        await connection.execute(f"lock table {live}.read_model_checkpoint in exclusive mode")
         target, definition = await connection.fetchrow(
-            f"select position, definition from {live}.read_model_checkpoint for update"  # noqa: S608 - the name of our own schema
+            f"select position, definition from {live}.read_model_checkpoint"  # noqa: S608 - the name of our own schema
         )
         position = await connection.fetchval("select position from read_model_checkpoint")
         while position < target:

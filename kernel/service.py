@@ -95,7 +95,6 @@ class Parts:
         )
         self.queries = Queries(url, definition.name, definition.queries)
         self.reads = Reads(source, self.queries)
-        self._effects = Effects(definition.name, self.path, metrics)
 
     async def open(self) -> None:
         """Raises StoreUnavailable."""
@@ -128,20 +127,24 @@ class Parts:
             roles.append(Relay(relay, self._definition.own_facts, self._metrics))
         return roles
 
+    def _effects(self) -> Effects:
+        """Of each reader its own: a lane must not wait for room that other facts take."""
+        return Effects(self._definition.name, self.path, self._metrics)
+
     def _server(self, api: Sequence[Service]) -> Server:
         return Server(api, self._settings, self._metrics, clock=self.clock, ids=self.ids, reach_store=self.store.head)
 
     def _following(self, work: Work) -> Following:
         types = self._definition.own_facts
         steps: list[Steps] = [
-            OwnReactions(self.store, types, work.own_reactions, self._effects, self.clock),
+            OwnReactions(self.store, types, work.own_reactions, self._effects(), self.clock),
             Timers(self.store, self.path, work.timers, self.clock, self._metrics),
         ]
         return Following(self._url, self._definition.name, self.store, steps)
 
     def _consumer(self, foreign: ForeignFacts) -> Consumer:
         settings = ConsumerSettings(self._url, self._settings.kafka, self._definition.name)
-        entries = bind(foreign.consumer, foreign.reactions, self._effects, self.clock, self._metrics)
+        entries = bind(foreign.consumer, foreign.reactions, self._effects(), self.clock, self._metrics)
         types = self._definition.foreign_facts
         return Consumer(foreign.consumer, settings, types, entries, foreign.ignores, self._metrics, self.clock)
 

@@ -1,5 +1,6 @@
 """What operators ask Kafka. It blocks."""
 
+import logging
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
@@ -15,6 +16,7 @@ from kernel.consumers.records import Partition
 @contextmanager
 def using_kafka(bootstrap: str) -> Iterator[None]:
     """What Kafka does not do for us, and an address it cannot have, becomes a CommandError."""
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # It tells of every attempt; we tell of the last.
     try:
         yield
     except (KafkaError, ValueError) as error:

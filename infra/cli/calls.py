@@ -15,7 +15,7 @@ from kernel.backoff import backoff_seconds
 from kernel.grpc.client import channel, reason_of
 from kernel.grpc.interceptor import STATUS_DETAILS
 
-CONNECT_SECONDS = 10.0
+CONNECT_SECONDS = 5.0
 CALL_SECONDS = 60.0
 ATTEMPTS_MAX = 12  # half a minute of pauses: a restart, or a failover of the database
 RETRY_SECONDS_MAX = 30.0

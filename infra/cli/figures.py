@@ -33,7 +33,8 @@ from kernel.facts import timestamp
 from kernel.grpc.revision import Revision, at_least
 
 KINDS = ("first", "next", "all")
-FIGURE_COLUMNS = ("therapist", *KINDS, "open", "voided", "excluded", "as_of")
+GROUP = ("count", "median_ms", "p90_ms")
+FIGURE_COLUMNS = ("therapist", *(f"{kind} {each}" for kind in KINDS for each in GROUP), "open", "voided", "excluded")
 WAIT_COLUMNS = ("opened_at", "kind", "state", "response_ms", "ended_at", "client", "conversation", "report")
 THERAPISTS_AT_ONCE = 100
 WAITS_AT_ONCE = 500
@@ -107,7 +108,7 @@ def figures(
             if wanted:
                 await until_in_figures(stub, wanted)
             if therapist is None:
-                show(await _of_all(stub, asked), output, FIGURE_COLUMNS)
+                _show_figures(await _of_all(stub, asked), output)
             else:
                 await _show_one(stub, therapist, asked, output)
 
@@ -130,8 +131,8 @@ async def _stored(stub: ResponseSlaServiceStub, url: str) -> Revision:
     return await stored_revision(stub, "messaging", store["epoch"], store["head"])
 
 
-async def _of_all(stub: ResponseSlaServiceStub, asked: dict[str, Any]) -> list[Row]:
-    rows: list[Row] = []
+async def _of_all(stub: ResponseSlaServiceStub, asked: dict[str, Any]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
     request = ListFiguresRequest(page_size=THERAPISTS_AT_ONCE, **asked)
     while True:
         listed = await insist(lambda: stub.ListFigures(request))
@@ -143,7 +144,7 @@ async def _of_all(stub: ResponseSlaServiceStub, asked: dict[str, Any]) -> list[R
 
 async def _show_one(stub: ResponseSlaServiceStub, therapist: str, asked: dict[str, Any], output: str) -> None:
     told: GetFiguresResponse = await insist(lambda: stub.GetFigures(GetFiguresRequest(therapist_id=therapist, **asked)))
-    show([_figure_row(therapist, told, told.basis)], output, FIGURE_COLUMNS)
+    _show_figures([_figure_row(therapist, told, told.basis)], output)
     # The waits of exactly these figures, whatever has happened since.
     same = {**asked, "as_of": told.basis.as_of, "known_on": told.basis.known_on}
     request = ListWaitsRequest(therapist_id=therapist, page_size=WAITS_AT_ONCE, **same)
@@ -157,7 +158,16 @@ async def _show_one(stub: ResponseSlaServiceStub, therapist: str, asked: dict[st
     show(waits, output, WAIT_COLUMNS)
 
 
-def _figure_row(therapist: str, told: TherapistFigures | GetFiguresResponse, basis: Basis) -> Row:
+def _show_figures(figures: Sequence[dict[str, Any]], output: str) -> None:
+    """In a table the groups lie flat, and the instant that all of them rest on is its title."""
+    if output == "json":
+        show(figures, output, ())
+        return
+    flat = [{**each, **{f"{kind} {name}": each[kind][name] for kind in KINDS for name in GROUP}} for each in figures]
+    show(flat, output, FIGURE_COLUMNS, title=f"as of {figures[0]['as_of']}" if figures else None)
+
+
+def _figure_row(therapist: str, told: TherapistFigures | GetFiguresResponse, basis: Basis) -> dict[str, Any]:
     groups = {kind: _group(getattr(told, kind)) for kind in KINDS}
     ends = {"open": told.all.open, "voided": told.all.voided, "excluded": told.all.excluded}
     return {"therapist": therapist, **groups, **ends, "as_of": _instant(basis, "as_of")}

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 import asyncpg
 import click
 
+from infra import topics
 from infra.cli.brokers import end_offsets
 from infra.cli.errors import FAILED, CommandError, NotMigrated
 from infra.cli.output import Row, output_option, show
@@ -44,11 +45,11 @@ def lag(service: str | None, output: str, database_url: str, kafka: str) -> None
     """Show what SERVICE, or every service, has not sent, not projected and not taken in yet.
 
     \b
-    unsent          facts its relay has not brought to Kafka, and how old the oldest is
+    unsent             facts its relay has not brought to Kafka, and how old the oldest is; - if it publishes none
     read_model_behind  facts its rows do not contain yet
-    lag_records     records of its topics that a consumer has not taken
-    behind_seconds  age of the last instant up to which it has taken everything; - while a topic is unheard of
-    parked_keys     keys that wait for an operator: holdspace parked list
+    lag_records        records of its topics that a consumer has not taken
+    behind_seconds     age of the last instant up to which it has taken everything; - while that is not known
+    parked_keys        keys that wait for an operator: holdspace parked list
     """
     found = asyncio.run(_find(database_url, [service] if service else SERVICES))
     if not found:
@@ -79,12 +80,13 @@ async def _look(connection: asyncpg.Connection, service: str) -> Found:
     for row in await connection.fetch(SQL["next_offsets"]):
         checkpoints[row["consumer"]][Partition(row["topic"], row["partition"])] = row["next_offset"]
     reached = {consumer: await freshness(connection, consumer) for consumer in checkpoints}
-    unsent_since: datetime | None = store["unsent_since"]
+    publishes = service in {topic.owner.replace("-", "_") for topic in topics.load()}
+    unsent_since: datetime | None = store["unsent_since"] if publishes else None
     return Found(
         store={
             "service": service,
             "facts": store["head"],
-            "unsent": store["head"] - store["relayed"],
+            "unsent": store["head"] - store["relayed"] if publishes else None,
             "oldest_unsent_seconds": _seconds(store["now"] - unsent_since if unsent_since else None),
             "read_model_behind": store["head"] - position,
         },

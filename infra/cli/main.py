@@ -1,16 +1,28 @@
 """`holdspace`: what operators do from a command line. One group per module; this one only puts them together."""
 
-import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from infra.cli import database, figures, importing, lag, parked, read_models, relay, streams, token, topics
-from infra.cli.errors import FAILED, CommandError
+from infra.cli.errors import CommandError
 from infra.local.stack_error import StackError
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class Operators(click.Group):
+    """What a person can put right is a line and an exit code, wherever it comes from."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - as click has it
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # click's own: whoever read what we print has left.
+        except (OSError, StackError) as error:  # a full disk; a local stack that was never started
+            raise CommandError(str(error)) from error
+
+
+@click.group(cls=Operators, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="holdspace")
 @click.option(
     "--local",
@@ -45,11 +57,4 @@ for each in (
 
 
 def main() -> None:
-    try:
-        holdspace(prog_name="holdspace")
-    except (
-        OSError,
-        StackError,
-    ) as error:  # A full disk, a stack that was never started: a line, not a stack of frames.
-        CommandError(str(error)).show()
-        sys.exit(FAILED)
+    holdspace(prog_name="holdspace")

@@ -12,17 +12,15 @@ import holdspace
 from holdspace.kernel.v1.options_pb2 import fact as fact_option
 from kernel.facts import FactType, FactTypes
 
-KERNEL = "kernel"
-
 
 @cache
 def modules() -> tuple[ModuleType, ...]:
-    generated = [
-        path.relative_to(folder) for folder in map(Path, holdspace.__path__) for path in folder.rglob("*_pb2.py")
-    ]
-    return tuple(
-        importlib.import_module(".".join(("holdspace", *path.with_suffix("").parts))) for path in sorted(generated)
-    )
+    names = {
+        ".".join(("holdspace", *path.relative_to(folder).with_suffix("").parts))
+        for folder in map(Path, holdspace.__path__)
+        for path in folder.rglob("*_pb2.py")
+    }
+    return tuple(importlib.import_module(name) for name in sorted(names))
 
 
 def files() -> Iterator[FileDescriptor]:

@@ -1,5 +1,6 @@
 """Another service as its consumers see it: facts of a store of its own on its topics, and watermarks."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -17,6 +18,8 @@ from kernel.relay.headers import Headers
 from kernel.relay.publisher import Outgoing, Publisher, publisher
 
 TYPES = {"messaging": FactTypes(messaging_events_pb2), "moderation": FactTypes(moderation_events_pb2)}
+
+BEAT_SECONDS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +52,29 @@ class Elsewhere:
         self._publishers = publishers
         self._cell = f"test{secrets.token_hex(4)}"
         self._positions = dict.fromkeys(publishers, 0)
+        self._turn = asyncio.Lock()  # a watermark speaks of what Kafka has acknowledged
 
     async def says(self, facts: Sequence[Said]) -> list[str]:
         """Publishes in this order, whatever the times say. Returns the revisions that a reader has then to reach."""
-        for service, kafka in self._publishers.items():
-            outgoing = []
-            for said in facts:
-                if said.service != service:
-                    continue
-                self._positions[service] += 1
-                fact_type, key = TYPES[service].of(type(said.payload)), said.payload.client_id
-                headers = Headers(
-                    self._source(service), self._positions[service], f"client-{key}", said.version, datetime.now(UTC)
-                )
-                outgoing.append(Outgoing(fact_type.topic, key.encode(), said.envelope, headers))
-            await kafka.publish(outgoing)
-            await kafka.watermark(self._source(service), self._positions[service], datetime.now(UTC))
+        async with self._turn:
+            for service, kafka in self._publishers.items():
+                await kafka.publish([self._outgoing(said) for said in facts if said.service == service])
         return [Revision(self._source(name), position).encode() for name, position in self._positions.items()]
+
+    def _outgoing(self, said: Said) -> Outgoing:
+        self._positions[said.service] += 1
+        source, position = self._source(said.service), self._positions[said.service]
+        fact_type, key = TYPES[said.service].of(type(said.payload)), said.payload.client_id
+        headers = Headers(source, position, f"client-{key}", said.version, datetime.now(UTC))
+        return Outgoing(fact_type.topic, key.encode(), said.envelope, headers)
+
+    async def beat(self) -> None:
+        """Tells everybody how far it has come, as a relay does, until it is cancelled."""
+        while True:
+            async with self._turn:
+                for service, kafka in self._publishers.items():
+                    await kafka.watermark(self._source(service), self._positions[service], datetime.now(UTC))
+            await asyncio.sleep(BEAT_SECONDS)
 
     def _source(self, service: str) -> str:
         return f"{service}/{self._cell}/1"
@@ -75,4 +84,10 @@ class Elsewhere:
 async def elsewhere(kafka: str) -> AsyncIterator[Elsewhere]:
     topics = {name: {each.topic for each in types if each.topic} for name, types in TYPES.items()}
     async with publisher(kafka, topics["messaging"]) as messaging, publisher(kafka, topics["moderation"]) as moderation:
-        yield Elsewhere({"messaging": messaging, "moderation": moderation})
+        stores = Elsewhere({"messaging": messaging, "moderation": moderation})
+        beating = asyncio.create_task(stores.beat())
+        try:
+            yield stores
+        finally:
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)

@@ -208,57 +208,21 @@ async def test_a_declaration_is_recorded_and_changes_no_state(stub: Any, client:
     assert await published(module_database_url, client) == ["AgeSelfDeclared"]
 
 
-def without_signature(token: str) -> str:
-    return token.rpartition(".")[0] + "."
-
-
-BAD: dict[str, tuple[Callable[[str, Token], Message], str, str, str]] = {
-    "no token": (lambda c, _: submit(c, ""), "INVALID_ARGUMENT", "FIELD_MISSING", "token"),
-    "a token too large": (lambda c, _: submit(c, "x" * 16_385), "INVALID_ARGUMENT", "FIELD_TOO_LARGE", "token"),
-    "garbage": (lambda c, _: submit(c, "x.y.z"), "INVALID_ARGUMENT", "PROVIDER_TOKEN_INVALID", "token"),
-    "a token without its signature": (
-        lambda c, token: submit(c, without_signature(token())),
-        "INVALID_ARGUMENT",
-        "PROVIDER_TOKEN_INVALID",
-        "token",
-    ),
-    "a token about somebody else": (
-        lambda c, token: submit(c, token(client_id="somebody-else")),
-        "INVALID_ARGUMENT",
-        "PROVIDER_TOKEN_INVALID",
-        "token",
-    ),
-    "a token that ran out": (
-        lambda c, token: submit(c, token(lifetime_seconds=-1)),
-        "INVALID_ARGUMENT",
-        "PROVIDER_TOKEN_INVALID",
-        "token",
-    ),
-    "a result that is over": (
-        lambda c, token: submit(c, token(result_lifetime_seconds=-1)),
-        "FAILED_PRECONDITION",
-        "RESULT_EXPIRED",
-        "token",
-    ),
-    "too low a level": (
-        lambda c, token: submit(c, token(assurance_level="LOW")),
-        "FAILED_PRECONDITION",
-        "ASSURANCE_TOO_LOW",
-        "token",
-    ),
+INVALID, FAILED, WRONG = "INVALID_ARGUMENT", "FAILED_PRECONDITION", "INVALID_ARGUMENT PROVIDER_TOKEN_INVALID token"
+BAD: dict[str, tuple[Callable[[str, Token], Message], str]] = {
+    "no token": (lambda c, _: submit(c, ""), f"{INVALID} FIELD_MISSING token"),
+    "a token too large": (lambda c, _: submit(c, "x" * 16_385), f"{INVALID} FIELD_TOO_LARGE token"),
+    "garbage": (lambda c, _: submit(c, "x.y.z"), WRONG),
+    "no signature": (lambda c, token: submit(c, token().rpartition(".")[0] + "."), WRONG),
+    "a token about another": (lambda c, token: submit(c, token(client_id="another")), WRONG),
+    "a token that ran out": (lambda c, token: submit(c, token(lifetime_seconds=-1)), WRONG),
+    "an old result": (lambda c, token: submit(c, token(result_lifetime_seconds=-1)), f"{FAILED} RESULT_EXPIRED token"),
+    "a low level": (lambda c, token: submit(c, token(assurance_level="LOW")), f"{FAILED} ASSURANCE_TOO_LOW token"),
+    "a malformed client": (lambda _, token: submit("c\0", token()), f"{INVALID} FIELD_MALFORMED client_id"),
     "no request id": (
-        lambda c, token: SubmitProviderTokenRequest(client_id=c, token=token()),
-        "INVALID_ARGUMENT",
-        "FIELD_MISSING",
-        "request_id",
+        lambda c, token: SubmitProviderTokenRequest(client_id=c, token=token()), f"{INVALID} FIELD_MISSING request_id"
     ),
-    "a malformed client": (
-        lambda _, token: submit("c\0", token()),
-        "INVALID_ARGUMENT",
-        "FIELD_MALFORMED",
-        "client_id",
-    ),
-}
+}  # fmt: skip
 
 
 @pytest.mark.rule("AV1")
@@ -266,9 +230,9 @@ BAD: dict[str, tuple[Callable[[str, Token], Message], str, str, str]] = {
 async def test_bad_evidence_is_refused_and_leaves_nothing(
     stub: Any, client: str, token: Token, module_database_url: str, bad: str
 ) -> None:
-    make, code, reason, field = BAD[bad]
+    make, told = BAD[bad]
     before = await count_facts(module_database_url, "age_verification")
-    assert await refused(stub.SubmitProviderToken(make(client, token))) == (code, reason, field)
+    assert " ".join(await refused(stub.SubmitProviderToken(make(client, token)))) == told
     assert await count_facts(module_database_url, "age_verification") == before
     assert (await status(stub, client)).state == AGE_STATE_UNKNOWN
 

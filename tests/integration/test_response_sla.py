@@ -41,6 +41,7 @@ from holdspace.response_sla.v1.service_pb2 import (
     ListWaitsRequest,
 )
 from holdspace.response_sla.v1.service_pb2_grpc import ResponseSlaServiceStub
+from infra.database import prepare
 from infra.local.servers import Servers
 from kernel.facts import FactTypes, timestamp
 from kernel.gates import phase
@@ -137,7 +138,7 @@ class Pair:
         return by_moderation(hour(at), lifted, 4)
 
 
-async def reached(stub: Any, revisions: Sequence[str], seconds: float = 200) -> None:
+async def reached(stub: Any, revisions: Sequence[str], seconds: float = 100) -> None:
     """Waits as an import tool does: until everything it brought is in the figures."""
     async with asyncio.timeout(seconds):
         while not (await stub.GetProgress(GetProgressRequest(revisions=revisions))).revisions_reached:  # noqa: ASYNC110 - the API is asked
@@ -252,7 +253,7 @@ async def test_facts_that_come_twice_late_and_in_another_order_give_the_same_wai
     stub: Any, others: Elsewhere, servers: Servers
 ) -> None:
     dice, run = random.Random(3), fresh()
-    in_order, disturbed = ([Pair(f"{run}-{kind}-{n}") for n in range(30)] for kind in ("a", "b"))
+    in_order, disturbed = ([Pair(f"{run}-{kind}-{n}") for n in range(16)] for kind in ("a", "b"))
     orderly = [said for n, pair in enumerate(in_order) for said in eventful(pair, n)]
     told = [said for n, pair in enumerate(disturbed) for said in eventful(pair, n)]
     revisions = await others.says(sorted(orderly, key=lambda said: said.at))
@@ -260,7 +261,7 @@ async def test_facts_that_come_twice_late_and_in_another_order_give_the_same_wai
         for _ in range(2):
             for stores in (others, again):
                 revisions += await stores.says(dice.sample(told, len(told)))
-    await reached(stub, revisions)
+        await reached(stub, revisions)
 
     seen: Counter[str] = Counter()
     for one, other in zip(in_order, disturbed, strict=True):
@@ -274,7 +275,7 @@ async def test_facts_that_come_twice_late_and_in_another_order_give_the_same_wai
             listed.append(waits)
         assert listed[0] == listed[1]
         assert (await figures(stub, one.therapist)).all == (await figures(stub, other.therapist)).all
-    assert all(seen[part] > 10 for part in ("closed", "open", "voided", "excluded")), seen
+    assert all(seen[part] > 5 for part in ("closed", "open", "voided", "excluded")), seen
 
 
 @pytest.mark.rule("SL4", "SL5")
@@ -429,6 +430,7 @@ async def test_another_process_rebuilds_the_figures_from_the_facts_to_the_same_d
     told = [said for n, pair in enumerate(pairs) for said in eventful(pair, n)]
     await reached(stub, await others.says(random.Random(1).sample(told, len(told))))
     before = await figures(stub, pairs[0].therapist)
+    await prepare(module_database_url)  # A copied database does not have the grants of the one it was copied from.
     rebuilt = await rebuild(
         module_database_url, "response_sla", READ_MODEL, FactTypes(private_pb2), lambda position, head: None
     )

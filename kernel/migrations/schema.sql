@@ -1,0 +1,483 @@
+-- What all migrations together make, as pg_dump tells it: to read, not to run.
+-- Written by `python -m tests.architecture.schema`.
+
+CREATE SCHEMA {service};
+
+CREATE FUNCTION {service}.accepted_requests(keys bytea[], calls boolean[]) RETURNS TABLE(i integer, digest bytea, stream text, version integer)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO '{service}', 'public'
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+    perform pg_advisory_xact_lock('facts'::regclass::oid::bigint);
+    return query
+    select asked.i::integer, seen.digest, seen.stream, seen.version
+    from unnest(keys, calls) with ordinality asked (key, is_call, i)
+    join lateral (
+        select r.digest, r.stream, r.version from requests_call r where asked.is_call and r.key = asked.key
+        union all
+        select r.digest, r.stream, r.version from requests_call_previous r where asked.is_call and r.key = asked.key
+        union all
+        select r.digest, r.stream, r.version from requests_reaction r where not asked.is_call and r.key = asked.key
+        union all
+        select r.digest, r.stream, r.version from requests_reaction_previous r
+        where not asked.is_call and r.key = asked.key
+    ) seen on true;
+end
+$$;
+
+CREATE FUNCTION {service}.append(streams text[], expected integer[], lengths integer[], request_keys bytea[], request_digests bytea[], request_calls boolean[], fact_of integer[], fact_streams text[], fact_versions integer[], fact_bytes bytea[], dependency_of integer[], dependency_streams text[], dependency_versions integer[], claims_of integer[], claims jsonb[], timer_of integer[], timer_names text[], timer_due timestamp with time zone[], attachment_of integer[], attachment_ids text[], attachment_bytes bytea[], OUT head bigint, OUT recorded timestamp with time zone, OUT outcomes smallint[], OUT answers jsonb) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO '{service}', 'public'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    refused boolean := false;
+    found_one record;
+    answer jsonb;
+begin
+    -- Large bytes go in before the lock is taken: inside it they would stall everyone.
+    if attachment_ids is not null then
+        -- One that is there already came with the same append, before its connection was lost.
+        insert into attachments (id, content) select * from unnest(attachment_ids, attachment_bytes)
+        on conflict (id) do nothing;
+    end if;
+
+    -- A statement of its own: a later one takes its snapshot after the lock was granted and sees all that came before.
+    perform pg_advisory_xact_lock('facts'::regclass::oid::bigint);
+
+    select f.position, f.recorded_at into head, recorded from facts f order by f.position desc limit 1;
+    head := coalesce(head, 0);
+    recorded := greatest(clock_timestamp(), recorded);
+    outcomes := array_fill(0::smallint, array[cardinality(streams)]);
+    answers := '{}';
+
+    for found_one in select * from accepted_requests(request_keys, request_calls) loop
+        refused := true;
+        if found_one.digest = request_digests[found_one.i] then
+            outcomes[found_one.i] := 1;
+            answers := answers || jsonb_build_object(found_one.i, seen_answer(found_one.stream, found_one.version));
+        else
+            outcomes[found_one.i] := 2;
+        end if;
+    end loop;
+
+    for found_one in
+        select a.i from unnest(streams, expected) with ordinality a (stream, version, i)
+        where exists (select from facts f where f.stream = a.stream and f.version = a.version + 1)
+           or (a.version > 0 and not exists (select from facts f where f.stream = a.stream and f.version = a.version))
+    loop
+        refused := true;
+        if outcomes[found_one.i] = 0 then outcomes[found_one.i] := 3; end if;
+    end loop;
+
+    if dependency_of is not null then
+        for found_one in
+            select d.i from unnest(dependency_of, dependency_streams, dependency_versions) d (i, stream, version)
+            where exists (select from facts f where f.stream = d.stream and f.version = d.version + 1)
+               or (d.version > 0 and not exists (select from facts f where f.stream = d.stream and f.version = d.version))
+        loop
+            refused := true;
+            if outcomes[found_one.i] = 0 then outcomes[found_one.i] := 4; end if;
+        end loop;
+    end if;
+
+    if claims_of is not null then
+        for place in 1 .. cardinality(claims_of) loop
+            continue when outcomes[claims_of[place]] <> 0;
+            answer := claim(streams[claims_of[place]], claims[place]);
+            continue when answer is null;
+            refused := true;
+            outcomes[claims_of[place]] := 5;
+            answers := answers || jsonb_build_object(claims_of[place], answer);
+        end loop;
+    end if;
+
+    if not refused then
+        insert into facts (position, stream, version, recorded_at, fact)
+        select head + f.i, f.stream, f.version, recorded, f.fact
+        from unnest(fact_streams, fact_versions, fact_bytes) with ordinality f (stream, version, fact, i);
+    else
+        insert into facts (position, stream, version, recorded_at, fact)
+        select head + row_number() over (order by f.i), f.stream, f.version, recorded, f.fact
+        from unnest(fact_of, fact_streams, fact_versions, fact_bytes) with ordinality f (append, stream, version, fact, i)
+        where outcomes[f.append] = 0;
+        delete from attachments
+        where id in (select a.id from unnest(attachment_of, attachment_ids) a (append, id) where outcomes[a.append] <> 0)
+          and xmin = pg_current_xact_id()::xid;
+    end if;
+
+    insert into requests_call (key, digest, stream, version)
+    select r.key, r.digest, r.stream, r.expected + r.length
+    from unnest(request_keys, request_digests, streams, expected, lengths, request_calls, outcomes)
+        r (key, digest, stream, expected, length, is_call, outcome)
+    where r.is_call and r.outcome = 0;
+    insert into requests_reaction (key, digest, stream, version)
+    select r.key, r.digest, r.stream, r.expected + r.length
+    from unnest(request_keys, request_digests, streams, expected, lengths, request_calls, outcomes)
+        r (key, digest, stream, expected, length, is_call, outcome)
+    where not r.is_call and r.outcome = 0;
+
+    if timer_of is not null then
+        delete from timers t using unnest(timer_of, timer_names) n (append, name)
+        where outcomes[n.append] = 0 and t.stream = streams[n.append] and t.name = n.name;
+        insert into timers (stream, name, due_at)
+        select streams[n.append], n.name, n.due
+        from unnest(timer_of, timer_names, timer_due) n (append, name, due)
+        where outcomes[n.append] = 0 and n.due is not null;
+    end if;
+end
+$$;
+
+CREATE FUNCTION {service}.claim(claiming_stream text, wanted jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO '{service}', 'public'
+    AS $$
+declare
+    released text[] := array(select jsonb_array_elements_text(wanted -> 'releases'));
+    taken jsonb;
+begin
+    select jsonb_build_object('holder', held.stream) into taken
+    from jsonb_array_elements_text(wanted -> 'names') asked (name) join claimed_names held using (name)
+    where not (held.stream = claiming_stream and held.name = any (released))
+    limit 1;
+    if taken is null then
+        select jsonb_build_object('holder', held.stream, 'until', held.expires_at) into taken
+        from jsonb_to_recordset(wanted -> 'ranges') asked (resource text, starts timestamptz, ends timestamptz)
+        join claimed_ranges held
+            on held.resource = asked.resource and held.during && tstzrange(asked.starts, asked.ends)
+        where not (held.stream = claiming_stream and held.resource = any (released))
+        limit 1;
+    end if;
+    if taken is not null then
+        return taken;
+    end if;
+    delete from claimed_names where stream = claiming_stream and name = any (released);
+    delete from claimed_ranges where stream = claiming_stream and resource = any (released);
+    insert into claimed_names (name, stream)
+    select name, claiming_stream from jsonb_array_elements_text(wanted -> 'names') asked (name);
+    insert into claimed_ranges (resource, during, stream, expires_at)
+    select resource, tstzrange(starts, ends), claiming_stream, expires
+    from jsonb_to_recordset(wanted -> 'ranges')
+        asked (resource text, starts timestamptz, ends timestamptz, expires timestamptz);
+    return null;
+end
+$$;
+
+CREATE FUNCTION {service}.rotate_requests() RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO '{service}', 'public'
+    AS $$
+declare
+    period record;
+    rotated integer := 0;
+begin
+    perform pg_advisory_xact_lock('facts'::regclass::oid::bigint);
+    for period in
+        select kind from request_periods where began_at + make_interval(days => keeps_days) <= now() for update
+    loop
+        execute format('truncate %I', 'requests_' || period.kind || '_previous');
+        execute format('alter table %I rename to %I', 'requests_' || period.kind || '_previous', 'requests_spare');
+        execute format('alter table %I rename to %I', 'requests_' || period.kind,
+                       'requests_' || period.kind || '_previous');
+        execute format('alter table %I rename to %I', 'requests_spare', 'requests_' || period.kind);
+        update request_periods set began_at = now() where kind = period.kind;
+        rotated := rotated + 1;
+    end loop;
+    return rotated;
+end
+$$;
+
+CREATE FUNCTION {service}.seen_answer(answered_stream text, answered_version integer) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO '{service}', 'public'
+    AS $$
+    select jsonb_build_object('stream', answered_stream, 'version', answered_version, 'position', coalesce(
+        (select f.position from facts f where f.stream = answered_stream and f.version = answered_version),
+        (select max(f.position) from facts f),
+        0))
+$$;
+
+CREATE TABLE {service}.attachments (
+    id text NOT NULL,
+    content bytea NOT NULL
+);
+
+CREATE TABLE {service}.claimed_names (
+    name text NOT NULL,
+    stream text NOT NULL
+);
+
+CREATE TABLE {service}.claimed_ranges (
+    resource text NOT NULL,
+    during tstzrange NOT NULL,
+    stream text NOT NULL,
+    expires_at timestamp with time zone
+);
+
+CREATE TABLE {service}.consumer_checkpoints (
+    consumer text NOT NULL,
+    topic text NOT NULL,
+    partition integer NOT NULL,
+    next_offset bigint NOT NULL
+);
+
+CREATE TABLE {service}.consumer_listings (
+    consumer text NOT NULL,
+    fact_type text NOT NULL,
+    handled boolean NOT NULL,
+    since timestamp with time zone NOT NULL
+);
+
+CREATE TABLE {service}.consumer_marks (
+    consumer text NOT NULL,
+    topic text NOT NULL,
+    partition integer NOT NULL,
+    source text NOT NULL,
+    "position" bigint NOT NULL
+);
+
+CREATE TABLE {service}.consumer_watermarks (
+    consumer text NOT NULL,
+    topic text NOT NULL,
+    partition integer NOT NULL,
+    source text NOT NULL,
+    "position" bigint NOT NULL,
+    store_time timestamp with time zone NOT NULL,
+    reached_at timestamp with time zone NOT NULL
+);
+
+CREATE TABLE {service}.facts (
+    "position" bigint NOT NULL,
+    stream text NOT NULL,
+    version integer NOT NULL,
+    recorded_at timestamp with time zone NOT NULL,
+    fact bytea NOT NULL
+);
+
+CREATE TABLE {service}.migrations (
+    name text NOT NULL,
+    sha256 text NOT NULL,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE {service}.parked_keys (
+    consumer text NOT NULL,
+    topic text NOT NULL,
+    key bytea NOT NULL,
+    partition integer NOT NULL,
+    parked_at timestamp with time zone DEFAULT now() NOT NULL,
+    redrive_requested_at timestamp with time zone
+);
+
+CREATE TABLE {service}.parked_records (
+    consumer text NOT NULL,
+    topic text NOT NULL,
+    partition integer NOT NULL,
+    "offset" bigint NOT NULL,
+    key bytea NOT NULL,
+    source text,
+    "position" bigint,
+    headers bytea[] NOT NULL,
+    value bytea,
+    reason text NOT NULL,
+    parked_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE {service}.reaction_checkpoints (
+    name text NOT NULL,
+    "position" bigint NOT NULL
+);
+
+CREATE TABLE {service}.relay_checkpoint (
+    singleton boolean DEFAULT true NOT NULL,
+    "position" bigint NOT NULL,
+    CONSTRAINT relay_checkpoint_singleton_check CHECK (singleton)
+);
+
+CREATE TABLE {service}.request_periods (
+    kind text NOT NULL,
+    began_at timestamp with time zone DEFAULT now() NOT NULL,
+    keeps_days integer NOT NULL
+);
+
+CREATE TABLE {service}.requests_call (
+    key bytea NOT NULL,
+    digest bytea NOT NULL,
+    stream text NOT NULL,
+    version integer NOT NULL
+);
+
+CREATE TABLE {service}.requests_call_previous (
+    key bytea NOT NULL,
+    digest bytea NOT NULL,
+    stream text NOT NULL,
+    version integer NOT NULL
+);
+
+CREATE TABLE {service}.requests_reaction (
+    key bytea NOT NULL,
+    digest bytea NOT NULL,
+    stream text NOT NULL,
+    version integer NOT NULL
+);
+
+CREATE TABLE {service}.requests_reaction_previous (
+    key bytea NOT NULL,
+    digest bytea NOT NULL,
+    stream text NOT NULL,
+    version integer NOT NULL
+);
+
+CREATE TABLE {service}.store_identity (
+    singleton boolean DEFAULT true NOT NULL,
+    epoch integer NOT NULL,
+    CONSTRAINT store_identity_epoch_check CHECK ((epoch > 0)),
+    CONSTRAINT store_identity_singleton_check CHECK (singleton)
+);
+
+CREATE TABLE {service}.timers (
+    stream text NOT NULL,
+    name text NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    taken_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL
+);
+
+ALTER TABLE ONLY {service}.attachments
+    ADD CONSTRAINT attachments_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY {service}.claimed_names
+    ADD CONSTRAINT claimed_names_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY {service}.claimed_ranges
+    ADD CONSTRAINT claimed_ranges_resource_during_excl EXCLUDE USING gist (resource WITH =, during WITH &&);
+
+ALTER TABLE ONLY {service}.consumer_checkpoints
+    ADD CONSTRAINT consumer_checkpoints_pkey PRIMARY KEY (consumer, topic, partition);
+
+ALTER TABLE ONLY {service}.consumer_listings
+    ADD CONSTRAINT consumer_listings_pkey PRIMARY KEY (consumer, fact_type);
+
+ALTER TABLE ONLY {service}.consumer_marks
+    ADD CONSTRAINT consumer_marks_pkey PRIMARY KEY (consumer, topic, partition, source);
+
+ALTER TABLE ONLY {service}.consumer_watermarks
+    ADD CONSTRAINT consumer_watermarks_pkey PRIMARY KEY (consumer, topic, partition, source);
+
+ALTER TABLE ONLY {service}.facts
+    ADD CONSTRAINT facts_pkey PRIMARY KEY ("position");
+
+ALTER TABLE ONLY {service}.facts
+    ADD CONSTRAINT facts_stream_version_key UNIQUE (stream, version);
+
+ALTER TABLE ONLY {service}.migrations
+    ADD CONSTRAINT migrations_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY {service}.parked_keys
+    ADD CONSTRAINT parked_keys_pkey PRIMARY KEY (consumer, topic, key);
+
+ALTER TABLE ONLY {service}.parked_records
+    ADD CONSTRAINT parked_records_pkey PRIMARY KEY (consumer, topic, partition, "offset");
+
+ALTER TABLE ONLY {service}.reaction_checkpoints
+    ADD CONSTRAINT reaction_checkpoints_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY {service}.relay_checkpoint
+    ADD CONSTRAINT relay_checkpoint_pkey PRIMARY KEY (singleton);
+
+ALTER TABLE ONLY {service}.request_periods
+    ADD CONSTRAINT request_periods_pkey PRIMARY KEY (kind);
+
+ALTER TABLE ONLY {service}.requests_call
+    ADD CONSTRAINT requests_call_pkey PRIMARY KEY (key);
+
+ALTER TABLE ONLY {service}.requests_call_previous
+    ADD CONSTRAINT requests_call_previous_pkey PRIMARY KEY (key);
+
+ALTER TABLE ONLY {service}.requests_reaction
+    ADD CONSTRAINT requests_reaction_pkey PRIMARY KEY (key);
+
+ALTER TABLE ONLY {service}.requests_reaction_previous
+    ADD CONSTRAINT requests_reaction_previous_pkey PRIMARY KEY (key);
+
+ALTER TABLE ONLY {service}.store_identity
+    ADD CONSTRAINT store_identity_pkey PRIMARY KEY (singleton);
+
+ALTER TABLE ONLY {service}.timers
+    ADD CONSTRAINT timers_pkey PRIMARY KEY (stream, name);
+
+CREATE INDEX claimed_names_by_stream ON {service}.claimed_names USING btree (stream);
+
+CREATE INDEX claimed_ranges_by_stream ON {service}.claimed_ranges USING btree (stream);
+
+CREATE INDEX parked_records_by_key ON {service}.parked_records USING btree (consumer, topic, key, "offset");
+
+CREATE INDEX timers_by_due ON {service}.timers USING btree (due_at);
+
+ALTER TABLE ONLY {service}.parked_records
+    ADD CONSTRAINT parked_records_consumer_topic_key_fkey FOREIGN KEY (consumer, topic, key) REFERENCES {service}.parked_keys(consumer, topic, key);
+
+GRANT USAGE ON SCHEMA {service} TO {service}_api;
+GRANT USAGE ON SCHEMA {service} TO {service}_reader;
+
+REVOKE ALL ON FUNCTION {service}.accepted_requests(keys bytea[], calls boolean[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION {service}.accepted_requests(keys bytea[], calls boolean[]) TO {service}_api;
+
+REVOKE ALL ON FUNCTION {service}.append(streams text[], expected integer[], lengths integer[], request_keys bytea[], request_digests bytea[], request_calls boolean[], fact_of integer[], fact_streams text[], fact_versions integer[], fact_bytes bytea[], dependency_of integer[], dependency_streams text[], dependency_versions integer[], claims_of integer[], claims jsonb[], timer_of integer[], timer_names text[], timer_due timestamp with time zone[], attachment_of integer[], attachment_ids text[], attachment_bytes bytea[], OUT head bigint, OUT recorded timestamp with time zone, OUT outcomes smallint[], OUT answers jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION {service}.append(streams text[], expected integer[], lengths integer[], request_keys bytea[], request_digests bytea[], request_calls boolean[], fact_of integer[], fact_streams text[], fact_versions integer[], fact_bytes bytea[], dependency_of integer[], dependency_streams text[], dependency_versions integer[], claims_of integer[], claims jsonb[], timer_of integer[], timer_names text[], timer_due timestamp with time zone[], attachment_of integer[], attachment_ids text[], attachment_bytes bytea[], OUT head bigint, OUT recorded timestamp with time zone, OUT outcomes smallint[], OUT answers jsonb) TO {service}_api;
+
+REVOKE ALL ON FUNCTION {service}.claim(claiming_stream text, wanted jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION {service}.rotate_requests() FROM PUBLIC;
+GRANT ALL ON FUNCTION {service}.rotate_requests() TO {service}_api;
+
+REVOKE ALL ON FUNCTION {service}.seen_answer(answered_stream text, answered_version integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION {service}.seen_answer(answered_stream text, answered_version integer) TO {service}_api;
+
+GRANT SELECT,DELETE ON TABLE {service}.attachments TO {service}_api;
+
+GRANT SELECT ON TABLE {service}.claimed_names TO {service}_api;
+
+GRANT SELECT ON TABLE {service}.claimed_ranges TO {service}_api;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE {service}.consumer_checkpoints TO {service}_api;
+GRANT SELECT ON TABLE {service}.consumer_checkpoints TO {service}_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE {service}.consumer_listings TO {service}_api;
+GRANT SELECT ON TABLE {service}.consumer_listings TO {service}_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE {service}.consumer_marks TO {service}_api;
+GRANT SELECT ON TABLE {service}.consumer_marks TO {service}_reader;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE {service}.consumer_watermarks TO {service}_api;
+GRANT SELECT ON TABLE {service}.consumer_watermarks TO {service}_reader;
+
+GRANT SELECT ON TABLE {service}.facts TO {service}_api;
+GRANT SELECT ON TABLE {service}.facts TO {service}_reader;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE {service}.parked_keys TO {service}_api;
+GRANT SELECT ON TABLE {service}.parked_keys TO {service}_reader;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE {service}.parked_records TO {service}_api;
+GRANT SELECT ON TABLE {service}.parked_records TO {service}_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE {service}.reaction_checkpoints TO {service}_api;
+
+GRANT SELECT,UPDATE ON TABLE {service}.relay_checkpoint TO {service}_reader;
+
+GRANT SELECT ON TABLE {service}.request_periods TO {service}_api;
+
+GRANT SELECT ON TABLE {service}.requests_call TO {service}_api;
+
+GRANT SELECT ON TABLE {service}.requests_call_previous TO {service}_api;
+
+GRANT SELECT ON TABLE {service}.requests_reaction TO {service}_api;
+
+GRANT SELECT ON TABLE {service}.requests_reaction_previous TO {service}_api;
+
+GRANT SELECT ON TABLE {service}.store_identity TO {service}_api;
+GRANT SELECT ON TABLE {service}.store_identity TO {service}_reader;
+
+GRANT SELECT,DELETE ON TABLE {service}.timers TO {service}_api;
+
+GRANT UPDATE(taken_until) ON TABLE {service}.timers TO {service}_api;
