@@ -143,7 +143,7 @@ class Parts:
         return Following(self._url, self._definition.name, self.store, steps)
 
     def _consumer(self, foreign: ForeignFacts) -> Consumer:
-        settings = ConsumerSettings(self._url, self._settings.kafka, self._definition.name)
+        settings = ConsumerSettings(self._url, self._settings.kafka, self._definition.name, self._settings.cell)
         entries = bind(foreign.consumer, foreign.reactions, self._effects(), self.clock, self._metrics)
         types = self._definition.foreign_facts
         return Consumer(foreign.consumer, settings, types, entries, foreign.ignores, self._metrics, self.clock)

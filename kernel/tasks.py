@@ -6,7 +6,10 @@ from typing import Any
 
 
 async def first_to_end(*coroutines: Coroutine[Any, Any, Any]) -> None:
-    """Runs all, returns when the first has ended and the others are cancelled; raises what the first one raised."""
+    """Runs all, returns when the first has ended and the others are cancelled; raises what the first one raised.
+
+    One that ends by a cancel nobody here asked for has failed: RuntimeError, or its role would end without a word.
+    """
     tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
     try:
         ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -15,4 +18,6 @@ async def first_to_end(*coroutines: Coroutine[Any, Any, Any]) -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     for task in ended:
+        if task.cancelled():
+            raise RuntimeError("cancelled from inside")
         task.result()

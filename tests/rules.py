@@ -18,8 +18,8 @@ PAGE = ROOT / "docs" / "rules.md"
 HEAD = """\
 # Rules and the tests that prove them
 
-Written by `python -m tests.rules` from [rules.yaml](rules.yaml) and the marks on the tests; `make check` fails when it is
-out of date. A test's name is a sentence; its parameters are not repeated here.
+Written by `python -m tests.rules` from [rules.yaml](rules.yaml) and the marks on the tests; `make check` fails when it
+is out of date. A test's name is a sentence. A rule that is listed has tests; it may promise more than they cover yet.
 """
 
 Rules = Mapping[str, Mapping[str, str]]
@@ -31,7 +31,7 @@ class WrongMark(Exception):  # noqa: N818 - names the finding
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Test:
+class Proof:
     path: str
     name: str
 
@@ -40,13 +40,13 @@ class Test:
         return self.name.removeprefix("test_").replace("_", " ")
 
 
-def marks(path: str, tree: ast.Module) -> Iterator[tuple[str, Test]]:
+def marks(path: str, tree: ast.Module) -> Iterator[tuple[str, Proof]]:
     """Yields a rule's id and a test of the module that is marked with it."""
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
             for decorator in node.decorator_list:
                 for rule in ids(decorator):
-                    yield rule, Test(path, node.name)
+                    yield rule, Proof(path, node.name)
 
 
 def ids(decorator: ast.expr) -> list[str]:
@@ -56,9 +56,9 @@ def ids(decorator: ast.expr) -> list[str]:
     return [ast.literal_eval(argument) for argument in decorator.args]
 
 
-def proofs(rules: Rules, found: Sequence[tuple[str, Test]]) -> dict[str, list[Test]]:
+def proofs(rules: Rules, found: Sequence[tuple[str, Proof]]) -> dict[str, list[Proof]]:
     """Returns each rule's tests, in order. Raises WrongMark."""
-    tests: dict[str, set[Test]] = {rule: set() for of_section in rules.values() for rule in of_section}
+    tests: dict[str, set[Proof]] = {rule: set() for of_section in rules.values() for rule in of_section}
     if unknown := sorted(f"{test.path}::{test.name}: {rule}" for rule, test in found if rule not in tests):
         raise WrongMark("\n".join(unknown))
     for rule, test in found:
@@ -66,7 +66,7 @@ def proofs(rules: Rules, found: Sequence[tuple[str, Test]]) -> dict[str, list[Te
     return {rule: sorted(of_rule) for rule, of_rule in tests.items()}
 
 
-def page(rules: Rules, tests: Mapping[str, Sequence[Test]]) -> str:
+def page(rules: Rules, tests: Mapping[str, Sequence[Proof]]) -> str:
     lines = [HEAD]
     for section, of_section in rules.items():
         if not any(tests[rule] for rule in of_section):

@@ -85,19 +85,19 @@ class ServiceProcess:
 
     def wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_SECONDS
-        with grpc.insecure_channel(self.target) as plain:
-            health = health_pb2_grpc.HealthStub(plain)
-            while True:
-                try:
-                    answer = health.Check(health_pb2.HealthCheckRequest(), timeout=1)
-                    if answer.status == health_pb2.HealthCheckResponse.SERVING:
-                        return
-                except grpc.RpcError:
-                    pass
-                assert self.process is not None
-                if self.process.poll() is not None or time.monotonic() > deadline:
-                    raise AssertionError(f"{self.name} did not become ready:\n{self.log.read_text()[-3000:]}")
-                time.sleep(0.05)
+        while not self._is_ready():
+            assert self.process is not None
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"{self.name} did not become ready:\n{self.log.read_text()[-3000:]}")
+            time.sleep(0.05)
+
+    def _is_ready(self) -> bool:
+        with grpc.insecure_channel(self.target) as plain:  # A new one each time: a channel that failed waits longer.
+            try:
+                answer = health_pb2_grpc.HealthStub(plain).Check(health_pb2.HealthCheckRequest(), timeout=1)
+            except grpc.RpcError:
+                return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
     def stop(self) -> int:
         """SIGTERM, as an orchestrator would. Returns the exit code."""

@@ -108,13 +108,14 @@ def import_command(
 async def _import(
     file: Path, form: str, source: str, rejects: Path, summary: Summary, messaging: str, token: str
 ) -> None:
-    with _reading(file) as (content, raw), _keeping(rejects) as kept, showing() as show:
+    with _reading(file) as (content, raw):
         size = os.fstat(raw.fileno()).st_size
         async with calling("messaging", messaging, token) as channel:
             stub = MessagingServiceStub(channel)
-            for batch in _batches(lines.read(content, form, source)):
-                await _import_batch(stub, source, batch, kept, summary)
-                show(raw.tell(), size, f"{summary.lines:,} lines")
+            with _keeping(rejects) as kept, showing() as show:  # The last run's rejects stay until this one can begin.
+                for batch in _batches(lines.read(content, form, source)):
+                    await _import_batch(stub, source, batch, kept, summary)
+                    show(raw.tell(), size, f"{summary.lines:,} lines")
     if not summary.lines:
         raise CommandError(f"{file} is empty: there is nothing to import", ASKED_WRONGLY)
 
@@ -161,7 +162,7 @@ def _reading(path: Path) -> Iterator[tuple[BinaryIO, BinaryIO]]:
 
 @contextmanager
 def _keeping(rejects: Path) -> Iterator[TextIO]:
-    """Opens the file for rejected lines before anything is imported; without any it is not left behind."""
+    """Opens the file for rejected lines anew; without any it is not left behind."""
     try:
         kept = rejects.open("w")
     except OSError as error:

@@ -42,6 +42,7 @@ class ConsumerSettings:
     database_url: str
     kafka: str  # host:port, several with commas
     service: str  # also the name of its schema
+    cell: str  # each has its own database, and so reads every partition
 
 
 class FaustEnded(Exception):  # noqa: N818 - names the finding
@@ -51,8 +52,9 @@ class FaustEnded(Exception):  # noqa: N818 - names the finding
 class Consumer:
     """Reads the topics of the facts it handles, in as many processes as partitions at most.
 
-    `name` is the consumer's identity in Kafka and in Postgres: a new one starts with nothing. `fact_types` knows the
-    types of `entries` and `ignores`; a type on those topics that is in neither list halts the process.
+    `name` is the consumer's identity in Postgres, and with the cell in Kafka: a new one starts with nothing.
+    `fact_types` knows the types of `entries` and `ignores`; a type on those topics that is in neither list halts the
+    process.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Consumer:
     ) -> None:
         """Raises WrongSetting for lists that contradict each other."""
         self.name = name
+        self._group = f"{name}.{settings.cell}"
         self._settings = settings
         self._listing = Listing(fact_types, entries, ignores)
         self._metrics = metrics
@@ -137,7 +140,7 @@ class Consumer:
             if ends[partition] - offset >= self._limits.catch_up_records_min:
                 log.info("consumer catches up", consumer=self.name, records=ends[partition] - offset)
                 await handler.read_up_to(partition, ends[partition])
-        await self._reader.hint(self.name, await handler.next_offsets())
+        await self._reader.hint(self._group, await handler.next_offsets())
 
     async def _consume(self, handler: BatchHandler) -> None:
         async def take(records: Sequence[Record]) -> None:
@@ -149,7 +152,7 @@ class Consumer:
         topics = sorted(self._listing.topics)
         settings = self._settings
         with tempfile.TemporaryDirectory(prefix="faust-", ignore_cleanup_errors=True) as folder:
-            app = faust_app.build(self.name, settings.kafka, topics, Path(folder), take, self._limits)
+            app = faust_app.build(self._group, settings.kafka, topics, Path(folder), take, self._limits)
             sweep = Sweep(self.name, handler, self._reader, lambda: _assigned(app), self._metrics)
             follower = WatermarkFollower(
                 self.name, topics, settings.database_url, settings.service, self._reader, self._metrics, self._clock

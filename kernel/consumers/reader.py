@@ -1,5 +1,6 @@
 """Reading a topic by offset, beside the consumer group: ends, gaps, and everything that lies far back."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 
@@ -39,7 +40,7 @@ class LogReader:
             await consumer.start()
             yield consumer
         finally:
-            await consumer.stop()
+            await _stopped(consumer)
 
     async def partitions(self, topics: Iterable[str]) -> list[Partition]:
         """Raises KafkaError, also for a topic that does not exist."""
@@ -73,10 +74,12 @@ class LogReader:
                 consumer.assign(list(offsets))
                 await consumer.commit(offsets)
             finally:
-                await consumer.stop()
+                await _stopped(consumer)
 
     async def pages(self, partition: Partition, low: int, high: int) -> AsyncGenerator[list[Record], None]:
         """Yields the records of [low, high) in order. Raises LogChanged when the log does not hold them."""
+        if low >= high:
+            return
         place = TopicPartition(*partition)
         async with self.consumer() as consumer:
             consumer.assign([place])
@@ -92,6 +95,16 @@ class LogReader:
                     raise LogChanged(f"{partition.topic}, partition {partition.number}, has no offset {low}")
                 low = page[-1].offset + 1
                 yield [record_of(each) for each in page if each.offset < high]
+
+
+async def _stopped(consumer: AIOKafkaConsumer) -> None:
+    """Stops it. aiokafka raises the cancel of a task of its own that had not begun; a cancel of ours goes on."""
+    try:
+        await consumer.stop()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
 
 
 def record_of(record: ConsumerRecord) -> Record:

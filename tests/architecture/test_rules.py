@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from tests.rules import Test, WrongMark, marks, page, proofs
+from tests.rules import Proof, WrongMark, marks, page, proofs
 
 RULES = {"Messaging": {"MS1": "One conversation.", "MS2": "No plaintext."}, "Platform": {"PL1": "Once."}}
 MODULE = """
@@ -22,7 +22,7 @@ FOUND = list(marks("tests/test_x.py", ast.parse(MODULE)))
 
 
 def test_marks_are_read_from_functions_and_methods_and_from_nothing_else() -> None:
-    once, there = Test("tests/test_x.py", "test_a_fact_is_taken_once"), Test("tests/test_x.py", "test_it_is_there")
+    once, there = Proof("tests/test_x.py", "test_a_fact_is_taken_once"), Proof("tests/test_x.py", "test_it_is_there")
     assert sorted(FOUND) == [("MS1", once), ("PL1", once), ("PL1", there)]
 
 

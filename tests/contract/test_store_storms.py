@@ -40,9 +40,9 @@ async def test_a_storm_of_ended_sessions_loses_nothing_and_doubles_nothing(datab
     where datname = current_database() and pid <> pg_backend_pid()"""
     async with four_stores(database_url) as stores, session(database_url, "none") as killer:
         load = Load(stores)
-        running = asyncio.create_task(load.run(seconds=4))
+        running = asyncio.create_task(load.run(seconds=3))
         ended = 0
-        while not running.done():
+        for _ in range(25):
             await asyncio.sleep(0.12)
             ended += await killer.fetchval(end_all)
         await running

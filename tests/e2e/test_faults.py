@@ -27,7 +27,7 @@ Fault = Callable[[], Awaitable[None]]
 
 
 async def send_all(callers: Callers, client: str, therapist: str, gate: asyncio.Event, half: asyncio.Semaphore) -> None:
-    """Sends in order, each message again with its own id until it is answered; stops half way for the fault to begin."""
+    """Sends in order, each message again with its id until it is answered; stops half way for the fault to begin."""
     for number in range(MESSAGES):
         if number == MESSAGES // 2:
             half.release()

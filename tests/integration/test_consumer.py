@@ -110,7 +110,7 @@ async def test_a_bad_record_parks_its_key_and_a_redrive_takes_it_in_order(made: 
     await publish(made.kafka, made.topic, notes)
     # The committed offset is a hint: at the end here, and the consumer starts at its checkpoint all the same.
     reader = LogReader(made.kafka)
-    await reader.hint("c", await reader.ends(made.partitions))
+    await reader.hint("c.main", await reader.ends(made.partitions))
     worker = made.start("consumer", "c")
 
     parked = FACTS // SUBJECTS + 20  # all of s7, half of s3

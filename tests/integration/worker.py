@@ -76,7 +76,7 @@ async def consumer(task: Task) -> Consumer:
     vocabulary = Vocabulary(task.topic)
     return Consumer(
         task.name,
-        ConsumerSettings(task.database_url, task.kafka, SERVICE),
+        ConsumerSettings(task.database_url, task.kafka, SERVICE, "main"),
         vocabulary.types,
         [On(vocabulary.Noted, (await applier(task.database_url, task.name)).react)],
         [vocabulary.Mentioned],

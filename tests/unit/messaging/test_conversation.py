@@ -3,9 +3,6 @@ from datetime import timedelta
 from hashlib import sha256
 
 import pytest
-from services.messaging.app import CONVERSATION
-from services.messaging.domain import conversation as domain
-from services.messaging.domain.conversation import ImportMessage, RestoreMessages, SendMessage, WithholdMessages
 
 from holdspace.messaging.v1.events_pb2 import (
     EXPECTATION_NONE,
@@ -22,6 +19,9 @@ from holdspace.messaging.v1.events_pb2 import (
     TherapistImported,
 )
 from kernel.gates import Gate
+from services.messaging.app import CONVERSATION
+from services.messaging.domain import conversation as domain
+from services.messaging.domain.conversation import ImportMessage, RestoreMessages, SendMessage, WithholdMessages
 from tests.sentences import START, Sentences, at
 
 SENDING = Sentences(CONVERSATION, domain.send)
