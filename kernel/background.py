@@ -13,6 +13,7 @@ from kernel.rebuild import ensure, reader
 from kernel.store.connections import LOST
 from kernel.store.interface import EventStore
 
+FORGET_SECONDS = 3_600.0  # how often it is looked whether a period of requests is over
 POLL_SECONDS = 0.25  # the net under a lost notification, and how late a timer may be
 
 
@@ -36,9 +37,14 @@ class Following:
 
     async def run(self) -> None:
         """Raises LeaseLost or StoreUnavailable when the store is gone; started again, it goes on where it was."""
+        now = asyncio.get_running_loop().time
+        forget_at = now()
         async with lease(self._database_url, self._service, self.name) as held:
             while not self._stopping.is_set():
                 await held.renew()
+                if now() >= forget_at:
+                    await self._store.forget_old_requests()
+                    forget_at = now() + FORGET_SECONDS
                 worked = [await steps.step() for steps in self._steps]
                 if not any(worked):
                     await self._store.wait_for_append(POLL_SECONDS)

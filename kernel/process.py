@@ -21,12 +21,14 @@ from structlog.contextvars import bind_contextvars
 from kernel import logs
 from kernel.backoff import backoff_seconds
 from kernel.errors import StoreUnavailable, WrongSetting
+from kernel.lease import LeaseLost
 from kernel.metrics import Metrics, MetricsEndpoint
 from kernel.settings import ServiceSettings, load
+from kernel.store.connections import LOST, TRANSIENT
 
 ROLES = ("api", "reactions", "projections", "relay")
 MIGRATE = "migrate"
-AWAY = (StoreUnavailable, KafkaConnectionError, OSError, TimeoutError)
+AWAY = (StoreUnavailable, LeaseLost, KafkaConnectionError, *LOST, *TRANSIENT)
 """What a role raises when something it needs cannot be reached: a line in the log, not a stack of frames."""
 
 SETTLED_SECONDS = 60.0  # A role that ran this long begins again with the shortest pause.
@@ -107,6 +109,14 @@ async def _run(service: str, settings: S, wire: Wire[S], names: Collection[str])
         endpoint.stop()
 
 
+def cause_away(error: Exception) -> str:
+    """Returns one line for what cannot be reached; empty when the error, or one of its group, is something else."""
+    if isinstance(error, ExceptionGroup):
+        causes = [cause_away(each) for each in error.exceptions]
+        return causes[0] if all(causes) else ""
+    return f"{type(error).__name__}: {error}".split("\n", 1)[0] if isinstance(error, AWAY) else ""
+
+
 class Stop:
     """The request to stop, and the end of patience: a thread ends the process, since a hung event loop cannot."""
 
@@ -176,16 +186,16 @@ class Supervisor:
             try:
                 await run()
                 break
-            except AWAY as error:
-                cause = f"{type(error).__name__}: {error}".split("\n", 1)[0]
-                if cause != told:  # One line for an outage, however long.
-                    log.warning("cannot be reached; trying again", cause=cause)
-                    told = cause
             except Exception as error:
-                if isinstance(error, WrongSetting) or not self._restart:
+                if cause := cause_away(error):
+                    if cause != told:  # One line for an outage, however long.
+                        log.warning("cannot be reached; trying again", cause=cause)
+                        told = cause
+                elif isinstance(error, WrongSetting) or not self._restart:
                     self._stop.asked.set()
                     raise
-                log.exception("failed; starting again")
+                else:
+                    log.exception("failed; starting again")
             self._metrics.role_restarted(name)
             if loop.time() - began > SETTLED_SECONDS:
                 attempt, told = 0, ""

@@ -1,7 +1,6 @@
 """Real servers for every test that needs one: started once per run by the project's own local stack, ended with it."""
 
 import asyncio
-import os
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -17,8 +16,6 @@ from infra.local import keys
 from infra.local import servers as local_servers
 from infra.local.servers import Servers
 from kernel.migrate import migrate
-
-os.environ.setdefault("HOLDSPACE_ENVIRONMENT", "local")
 
 
 @pytest.fixture(scope="session")
@@ -82,18 +79,37 @@ def database_url(servers: Servers, prepared_database: str) -> Iterator[str]:
 
 def new_database(servers: Servers, prepared_database: str) -> Iterator[str]:
     name = f"test_{uuid.uuid4().hex}"
-    asyncio.run(_execute(servers.database_url, f"create database {name} template {prepared_database}"))
+    # Rights on the database itself are not copied from a template; a rebuild makes and renames schemas.
+    readers = ", ".join(f"{service}_reader" for service in SERVICES)
+    asyncio.run(
+        _execute(
+            servers.database_url,
+            f"create database {name} template {prepared_database}",
+            f"grant create on database {name} to {readers}",
+        )
+    )
     yield with_database(servers.database_url, name)
-    asyncio.run(_execute(servers.database_url, f"drop database {name} with (force)"))
+    asyncio.run(_drop(servers.database_url, name))
+
+
+async def _drop(url: str, name: str) -> None:
+    """Ends who is connected. Refused while a background worker of Postgres is, which only passes by."""
+    for _ in range(20):
+        try:
+            return await _execute(url, f"drop database {name} with (force)")
+        except (asyncpg.InsufficientPrivilegeError, asyncpg.ObjectInUseError):
+            await asyncio.sleep(0.2)
+    raise AssertionError(f"{name} cannot be dropped")
 
 
 def with_database(url: str, name: str) -> str:
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
 
 
-async def _execute(url: str, sql: str) -> None:
+async def _execute(url: str, *statements: str) -> None:
     connection = await asyncpg.connect(url)
     try:
-        await connection.execute(sql)
+        for sql in statements:
+            await connection.execute(sql)
     finally:
         await connection.close()

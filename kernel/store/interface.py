@@ -164,6 +164,10 @@ class EventStore(Protocol):
 
     async def save_checkpoint(self, name: str, position: int) -> None: ...
 
+    async def forget_old_requests(self) -> None:
+        """Forgets requests accepted two periods of their kind ago. Cheap when no period is over."""
+        ...
+
     async def wait_for_append(self, seconds_max: float) -> None:
         """Returns when facts may have been appended, by whatever process, or after the time."""
         ...

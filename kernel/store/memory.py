@@ -143,6 +143,9 @@ class MemoryStore:
     async def save_checkpoint(self, name: str, position: int) -> None:
         self._tables.checkpoints[name] = position
 
+    async def forget_old_requests(self) -> None:
+        """Memory forgets nothing until it ends."""
+
     async def wait_for_append(self, seconds_max: float) -> None:
         try:
             await asyncio.wait_for(self._appended.wait(), seconds_max)

@@ -236,6 +236,9 @@ class PostgresStore:
     async def save_checkpoint(self, name: str, position: int) -> None:
         await self._fetch(SAVE_CHECKPOINT, name, position)
 
+    async def forget_old_requests(self) -> None:
+        await self._fetch("select rotate_requests()")
+
     async def wait_for_append(self, seconds_max: float) -> None:
         try:
             if self._listener is None or self._listener.is_closed():
