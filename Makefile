@@ -35,6 +35,7 @@ check: $(INSTALLED) ## lint, format, types, import contracts, protocol files, do
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/buf lint proto
+	$(BIN)/buf breaking proto --against proto/baseline.binpb
 	$(BIN)/python -m tests.rules --check
 
 proto: $(INSTALLED) ## generate the Python code of the protocol files

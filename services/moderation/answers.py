@@ -39,6 +39,7 @@ def standing_of(client_id: str, standing: ClientStanding, at: datetime, policy: 
         reports=counts_of(standing),
         warnings=standing.warnings,
         policy_version=policy.version,
+        booking_ids_lost=standing.booking_ids_lost,
     )
 
 

@@ -18,6 +18,7 @@ from services.moderation.domain.decisions import (
 )
 from services.moderation.domain.reporter import NoteFinding, Reporter, note_finding
 from services.moderation.domain.reporting import NoteContact, ReportClient, TakeStock
+from services.moderation.domain.restoration import NoteBookingLost, note_booking_lost
 from services.moderation.domain.timers import RecordEnds, after_ends, record_ends
 
 CLIENT_STANDING = Fold(ClientStanding(), client_standing.evolve)
@@ -63,6 +64,7 @@ ROUTES = [
     on_client(ConfirmSuspension, decisions.confirm),
     on_client(ReinstateClient, decisions.reinstate),
     on_client(BanClient, decisions.ban),
+    on_client(NoteBookingLost, note_booking_lost, urgent=False),
     on_client(RecordEnds, record_ends, urgent=False),
     Route(NoteFinding, lambda command: reporter_stream(command.reporter_id), REPORTER, note_finding),
     COPY_GATE,

@@ -15,7 +15,13 @@ from holdspace.moderation.v1.events_pb2 import (
     SuspensionConfirmed,
     SuspensionLapsed,
 )
-from holdspace.moderation.v1.private_pb2 import BadFaithFound, BadFaithWithdrawn, ContactSeen, ReportWeighed
+from holdspace.moderation.v1.private_pb2 import (
+    BadFaithFound,
+    BadFaithWithdrawn,
+    BookingLost,
+    ContactSeen,
+    ReportWeighed,
+)
 from kernel.own_facts import OwnFact
 from kernel.read_model import ReadModel, Write
 from kernel.sql import queries
@@ -50,6 +56,7 @@ READ_MODEL = ReadModel(
         SuspensionLapsed,
         BrakeLapsed,
         ReportWeighed,
+        BookingLost,
         BadFaithFound,
         BadFaithWithdrawn,
         GateCopied,

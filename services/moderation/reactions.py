@@ -11,7 +11,15 @@ from holdspace.messaging.v1.events_pb2 import (
     TherapistImported,
 )
 from holdspace.moderation.v1.events_pb2 import ReportDecided
-from holdspace.scheduling.v1.events_pb2 import TherapistEnrolled
+from holdspace.scheduling.v1.events_pb2 import (
+    BookingCancelled,
+    BookingConfirmed,
+    BookingNotRestored,
+    BookingRestored,
+    ContactHoursPublished,
+    SessionStarted,
+    TherapistEnrolled,
+)
 from kernel.commands import Command
 from kernel.consumers.records import ForeignFact
 from kernel.foreign import OnForeign, copied_gate
@@ -22,10 +30,12 @@ from services.moderation.app import client_of
 from services.moderation.domain.policy import Policy
 from services.moderation.domain.reporter import NoteFinding
 from services.moderation.domain.reporting import NoteContact, TakeStock
+from services.moderation.domain.restoration import NoteBookingLost
 from services.moderation.domain.timers import MEASURE_ENDS, REPORTS_SCORE, RecordEnds
 
 LANES = "moderation.lanes"
 CONTACTS = "moderation.contacts"
+BOOKINGS = "moderation.bookings"
 
 
 def copy_enrolment(fact: ForeignFact, now: datetime) -> Sequence[Command]:
@@ -36,8 +46,14 @@ def note_contact(fact: ForeignFact, now: datetime) -> Sequence[Command]:
     return [NoteContact(fact.payload.client_id, fact.payload.therapist_id, now)]
 
 
+def note_booking_lost(fact: ForeignFact, now: datetime) -> Sequence[Command]:
+    return [NoteBookingLost(fact.payload.client_id, fact.payload.booking_id, now)]
+
+
 ENROLMENTS = [OnForeign(TherapistEnrolled, copy_enrolment, imported=True)]
 FIRST_CONTACTS = [OnForeign(ConversationOpened, note_contact, imported=True)]
+LOSSES = [OnForeign(BookingNotRestored, note_booking_lost)]
+NO_LOSSES = [ContactHoursPublished, BookingConfirmed, BookingCancelled, BookingRestored, SessionStarted]
 NO_CONTACTS = [TherapistImported, MessageSent, MessagesWithheld, MessagesRestored]
 
 

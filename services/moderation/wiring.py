@@ -15,11 +15,14 @@ from services.moderation.api import ModerationApi
 from services.moderation.app import ROUTES
 from services.moderation.projections import READ_MODEL
 from services.moderation.reactions import (
+    BOOKINGS,
     CONTACTS,
     ENROLMENTS,
     FIRST_CONTACTS,
     LANES,
+    LOSSES,
     NO_CONTACTS,
+    NO_LOSSES,
     OWN_REACTIONS,
     timers,
 )
@@ -46,6 +49,10 @@ async def wire(settings: Settings, metrics: Metrics, roles: Collection[str]) -> 
         api=[(service_pb2_grpc.add_ModerationServiceServicer_to_server, api)],
         own_reactions=OWN_REACTIONS,
         timers=timers(settings.policy),
-        foreign=[ForeignFacts(LANES, ENROLMENTS), ForeignFacts(CONTACTS, FIRST_CONTACTS, NO_CONTACTS)],
+        foreign=[
+            ForeignFacts(LANES, ENROLMENTS),
+            ForeignFacts(CONTACTS, FIRST_CONTACTS, NO_CONTACTS),
+            ForeignFacts(BOOKINGS, LOSSES, NO_LOSSES),
+        ],
     )
     return parts.roles(roles, work)

@@ -8,7 +8,12 @@ import pytest
 
 from holdspace.messaging.v1.service_pb2 import ListMessagesRequest
 from holdspace.moderation.v1.events_pb2 import REINSTATEMENT_LIFTED, SEVERITY_DANGER, SEVERITY_HARASSMENT, Severity
-from holdspace.moderation.v1.service_pb2 import ReinstateClientRequest, ReportClientRequest, State
+from holdspace.moderation.v1.service_pb2 import (
+    GetClientStandingRequest,
+    ReinstateClientRequest,
+    ReportClientRequest,
+    State,
+)
 from holdspace.response_sla.v1.service_pb2 import GetFiguresRequest
 from holdspace.scheduling.v1.service_pb2 import BookingStatus, EnrolTherapistRequest, ListBookingsRequest
 from infra.demo.world import World, fresh, refusal, tomorrow, until
@@ -132,6 +137,31 @@ async def test_a_lift_gives_back_standing_and_bookings_but_no_wait(platform: Pla
         return (told.all.excluded, told.all.open) == (1, 0)
 
     await eventually(excluded)
+
+
+@pytest.mark.rule("MO4")
+async def test_a_booking_whose_slot_was_sold_meanwhile_is_named_as_what_a_lift_could_not_give_back(
+    platform: Platform, world: World
+) -> None:
+    [therapist] = await enrolled(world, "t0")
+    client, other = world.person("client"), world.person("other")
+    await until(lambda: world.write(client, therapist))
+    for person in (client, other):
+        await world.prove_age(person)
+    lost = await world.book(client, therapist, tomorrow(9))
+    await eventually(lambda: contact_seen(platform, client, 1))
+    assert await report(world, client, therapist, SEVERITY_DANGER) == State.STATE_SUSPENDED
+    await until(lambda: world.hold(other, therapist, tomorrow(9)))  # as soon as the slot is free
+    lift = ReinstateClientRequest(
+        request_id=fresh(), moderator_id=world.person("m"), client_id=client, reinstatement=REINSTATEMENT_LIFTED
+    )
+    await world.callers.moderation.ReinstateClient(lift)
+
+    async def named() -> bool:
+        told = await world.callers.moderation.GetClientStanding(GetClientStandingRequest(client_id=client))
+        return list(told.standing.booking_ids_lost) == [lost]
+
+    await eventually(named)
 
 
 @pytest.mark.rule("MO5")

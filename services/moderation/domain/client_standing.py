@@ -20,7 +20,7 @@ from holdspace.moderation.v1.events_pb2 import (
     SuspensionConfirmed,
     SuspensionLapsed,
 )
-from holdspace.moderation.v1.private_pb2 import ContactSeen, ReportWeighed
+from holdspace.moderation.v1.private_pb2 import BookingLost, ContactSeen, ReportWeighed
 from kernel.gates import Gate, phases_of
 from services.moderation.domain.reports import Report, scoring
 
@@ -37,7 +37,7 @@ StandingFact = (
     | SuspensionLapsed
     | BrakeLapsed
 )
-Fact = ContactSeen | ClientReported | ReportWeighed | ReportDecided | ClientWarned | StandingFact
+Fact = ContactSeen | ClientReported | ReportWeighed | ReportDecided | ClientWarned | BookingLost | StandingFact
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ class ClientStanding:
     is_provisional: bool = False  # the suspension in force waits for a person to confirm it
     is_reinstated: bool = True  # no measure was taken since a person last gave the standing back
     warnings: int = 0
+    booking_ids_lost: tuple[str, ...] = ()  # what the last reinstatement could not give back
     reports: Mapping[str, Report] = field(default_factory=dict)  # by id, in the order they came
     contacts: frozenset[str] = frozenset()  # therapists the client wrote to
     as_of: datetime | None = None  # when the last fact happened
@@ -87,6 +88,8 @@ def evolve(standing: ClientStanding, fact: Fact, at: datetime) -> ClientStanding
             return with_report(standing, decided)
         case ClientWarned():
             return replace(standing, warnings=standing.warnings + 1)
+        case BookingLost():
+            return replace(standing, booking_ids_lost=(*standing.booking_ids_lost, fact.booking_id))
         case _:
             return with_measure(replace(standing, phases=phases_of(fact.standing), decided_at=at), fact)
 
@@ -104,7 +107,7 @@ def with_measure(standing: ClientStanding, fact: StandingFact) -> ClientStanding
         case ClientReinstated():
             # A person judged what scored until now: it alone does not overrule them.
             judged = [report.report_id for report in scoring(standing.reports, standing.contacts)]
-            return replace(spend(standing, judged), is_provisional=False, is_reinstated=True)
+            return replace(spend(standing, judged), is_provisional=False, is_reinstated=True, booking_ids_lost=())
         case _:
             assert_never(fact)
 

@@ -76,6 +76,30 @@ class ReportWeighed(_message.Message):
 Global___ReportWeighed: _TypeAlias = ReportWeighed  # noqa: Y015
 
 @_typing.final
+class BookingLost(_message.Message):
+    """A booking that the client's suspension had cancelled could not be given back at the reinstatement."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLIENT_ID_FIELD_NUMBER: _builtins.int
+    BOOKING_ID_FIELD_NUMBER: _builtins.int
+    client_id: _builtins.str
+    booking_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        client_id: _builtins.str = ...,
+        booking_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking_id", b"booking_id", "client_id", b"client_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BookingLost: _TypeAlias = BookingLost  # noqa: Y015
+
+@_typing.final
 class BadFaithFound(_message.Message):
     """A report was found to be made in bad faith. It counts against the reliability of the reporter's later reports."""
 

@@ -601,6 +601,7 @@ class ClientStanding(_message.Message):
     REPORTS_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     POLICY_VERSION_FIELD_NUMBER: _builtins.int
+    BOOKING_IDS_LOST_FIELD_NUMBER: _builtins.int
     client_id: _builtins.str
     state: Global___State.ValueType
     provisional: _builtins.bool
@@ -622,6 +623,10 @@ class ClientStanding(_message.Message):
 
     @_builtins.property
     def reports(self) -> Global___ReportCounts: ...
+    @_builtins.property
+    def booking_ids_lost(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the last reinstatement could not give back, as far as scheduling has told: its slot was sold or had begun."""
+
     def __init__(
         self,
         *,
@@ -635,10 +640,11 @@ class ClientStanding(_message.Message):
         reports: Global___ReportCounts | None = ...,
         warnings: _builtins.int = ...,
         policy_version: _builtins.str = ...,
+        booking_ids_lost: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["reports", b"reports", "since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "phases", b"phases", "policy_version", b"policy_version", "provisional", b"provisional", "reporters", b"reporters", "reports", b"reports", "score", b"score", "since", b"since", "state", b"state", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking_ids_lost", b"booking_ids_lost", "client_id", b"client_id", "phases", b"phases", "policy_version", b"policy_version", "provisional", b"provisional", "reporters", b"reporters", "reports", b"reports", "score", b"score", "since", b"since", "state", b"state", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
