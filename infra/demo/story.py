@@ -19,7 +19,7 @@ from holdspace.moderation.v1.service_pb2 import (
     ReportClientRequest,
     State,
 )
-from holdspace.response_sla.v1.service_pb2 import GetFiguresRequest, ListWaitsRequest, WaitState
+from holdspace.response_sla.v1.service_pb2 import GetFiguresRequest, GetProgressRequest, ListWaitsRequest, WaitState
 from holdspace.scheduling.v1.service_pb2 import BookingStatus, ListBookingsRequest
 from infra.demo.history import history
 from infra.demo.screen import Screen
@@ -66,9 +66,15 @@ class Story:
     async def bring_history(self) -> None:
         self.screen.act("History", "Ninety days of an older system, brought over with their original times.")
         lines = history(SEED, self.therapists, self.world.person("client"), datetime.now(UTC))
-        imported, _ = await self.world.bring_history(lines)
+        imported, revision = await self.world.bring_history(lines)
         self.screen.line(f"{imported} messages imported")
         self.screen.expect(imported == len(lines), "every line had its effect")
+        asked = GetProgressRequest(revisions=[revision])
+        for _ in range(1200):
+            if (await self.world.callers.response_sla.GetProgress(asked)).revisions_reached:
+                break
+            await asyncio.sleep(0.05)
+        self.screen.line("response-SLA has taken all of them in")
         await asyncio.gather(*(self.world.open_all_week(therapist) for therapist in self.therapists))
         self.screen.line(f"{THERAPISTS} therapists enrolled by their marks, contact hours published")
 
@@ -147,7 +153,7 @@ class Story:
                 request_id=fresh(), reporter_id=reporter, client_id=self.abuser, severity=SEVERITY_HARASSMENT
             )
             told = await until(lambda request=request: self.world.callers.moderation.ReportClient(request))  # type: ignore[misc]  # as above
-            self.screen.line(f"report of {reporter} accepted; the client is now {name_of(told.client_state)}")
+            self.screen.line(f"report of {reporter} accepted; the client is now {name_of(State, told.client_state)}")
         # A report scores once moderation has seen that the client wrote to the reporter: usually long before.
         state = told.client_state
         for _ in range(1000):
@@ -180,7 +186,8 @@ class Story:
                 break
             await asyncio.sleep(0.01)
         rows = [
-            (b.therapist_id, b.starts_at.ToDatetime(UTC).isoformat(), BookingStatus.Name(b.status)) for b in bookings
+            (b.therapist_id, f"{b.starts_at.ToDatetime():%a %H:%M} UTC", name_of(BookingStatus, status))
+            for b in bookings
         ]
         self.screen.table("Bookings of the client", ["therapist", "starts", "status"], rows)
         self.screen.expect(len(bookings) == len(self.booked), promise)
@@ -193,7 +200,7 @@ class Story:
         after = await self.figures(therapist)
         rows = [(name, *counts(told)) for name, told in (("before", before), ("after", after))]
         self.screen.table(f"Figures of {therapist}", ["", "closed", "median", "open", "excluded"], rows)
-        self.screen.line(f"excluded: the wait of {wait.client_id}, opened {wait.opened_at.ToDatetime(UTC).isoformat()}")
+        self.screen.line(f"excluded: the wait of {wait.client_id}, opened {wait.opened_at.ToDatetime():%H:%M:%S} UTC")
         self.screen.expect(wait.client_id == self.abuser, "the wait that leaves the figures is the reported client's")
 
     async def excluded_wait(self, therapist: str) -> Any:  # noqa: ANN401 - a response
@@ -244,5 +251,7 @@ def counts(told: Any) -> tuple[object, ...]:  # noqa: ANN401 - a response
     return group.count, median, group.open, group.excluded
 
 
-def name_of(state: State.ValueType) -> str:
-    return State.Name(state).removeprefix("STATE_")
+def name_of(enum: Any, value: int) -> str:  # noqa: ANN401 - a generated enum
+    """Returns the name of a value without its enum's prefix."""
+    zero: str = enum.Name(0)
+    return str(enum.Name(value)).removeprefix(zero.removesuffix("UNSPECIFIED"))
