@@ -73,15 +73,16 @@ def show_how_to_call(console: Console) -> None:
     for name in SERVICES:
         environment = services.environment(DATA, name)
         metrics = f"http://127.0.0.1:{environment['HOLDSPACE_METRICS_PORT']}/metrics"
-        console.print(f"  {name:17} gRPC 127.0.0.1:{environment['HOLDSPACE_GRPC_PORT']}   metrics {metrics}")
+        grpc_address = f"127.0.0.1:{environment['HOLDSPACE_GRPC_PORT']}"
+        console.print(f"  {name:17} gRPC {grpc_address}   metrics {metrics}", soft_wrap=True)
     console.print(
         "\nCall it:\n"
         "  TOKEN=$(.venv/bin/holdspace token --subject demo --kind service --scope moderation.read)\n"
-        "  .venv/bin/buf curl --schema proto --protocol grpc --http2-prior-knowledge \\\n"
-        "    --header \"authorization: Bearer $TOKEN\" --header 'grpc-timeout: 5S' \\\n"
-        '    -d \'{"client_id": "somebody"}\' \\\n'
+        "  .venv/bin/buf curl --timeout 5s --schema proto --protocol grpc --http2-prior-knowledge \\\n"
+        '    --header "authorization: Bearer $TOKEN" -d \'{"client_id": "somebody"}\' \\\n'
         f"    http://{targets()['moderation']}/holdspace.moderation.v1.ModerationService/GetClientStanding\n",
         markup=False,
+        soft_wrap=True,
     )
 
 
