@@ -25,6 +25,7 @@ from kernel.lease import LeaseLost
 from kernel.metrics import Metrics, MetricsEndpoint
 from kernel.settings import ServiceSettings, load
 from kernel.store.connections import LOST, TRANSIENT
+from kernel.tasks import is_being_cancelled
 
 ROLES = ("api", "reactions", "projections", "relay")
 MIGRATE = "migrate"
@@ -186,6 +187,10 @@ class Supervisor:
             try:
                 await run()
                 break
+            except asyncio.CancelledError:
+                if is_being_cancelled():
+                    raise
+                log.exception("cancelled from inside; starting again")
             except Exception as error:
                 if cause := cause_away(error):
                     if cause != told:  # One line for an outage, however long.

@@ -1,7 +1,6 @@
 """What a service is told by its environment: read once at start, refused as a whole when anything in it is wrong."""
 
 import re
-from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -29,7 +28,6 @@ class ServiceSettings(BaseSettings):
     database_url: SecretStr
     kafka: str  # bootstrap servers: host:port, separated by commas
     cell: str  # names this database among those of the service
-    data_dir: Path  # scratch: nothing in it is missed after a restart
 
     grpc_host: str = "127.0.0.1"
     grpc_port: Port = 50_051  # 0: any free port

@@ -5,6 +5,12 @@ from collections.abc import Coroutine
 from typing import Any
 
 
+def is_being_cancelled() -> bool:
+    """Whether somebody asked the running task to end. Libraries let cancels of tasks of their own escape."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 async def first_to_end(*coroutines: Coroutine[Any, Any, Any]) -> None:
     """Runs all, returns when the first has ended and the others are cancelled; raises what the first one raised.
 

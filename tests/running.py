@@ -72,7 +72,6 @@ class ServiceProcess:
             "HOLDSPACE_DATABASE_URL": self.database_url,
             "HOLDSPACE_KAFKA": self.servers.kafka,
             "HOLDSPACE_CELL": self.cell,
-            "HOLDSPACE_DATA_DIR": str(self.folder),
             "HOLDSPACE_GRPC_PORT": str(self.port),
             "HOLDSPACE_METRICS_PORT": str(self.metrics_port),
             "HOLDSPACE_JWKS": str(keys.jwks_path(self.credentials, "platform")),

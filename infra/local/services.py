@@ -72,7 +72,6 @@ def program(name: str) -> Program:
 
 def migrate(data: Path, name: str) -> None:
     """Bring the service's schema up to date; raises StackError with the last lines it printed when that fails."""
-    own_folder(data, name).mkdir(parents=True, exist_ok=True)
     whole = environment(data, name)
     try:
         processes.run(command(name, "migrate"), environment=whole, folder=ROOT, timeout_seconds=MIGRATE_SECONDS)
@@ -101,7 +100,6 @@ def environment(data: Path, service: str) -> dict[str, str]:
         "HOLDSPACE_JWKS": str(keys.jwks_path(data, "platform")),
         "HOLDSPACE_ISSUER": keys.ISSUER,
         "HOLDSPACE_AUDIENCE": keys.AUDIENCE,
-        "HOLDSPACE_DATA_DIR": str(own_folder(data, service)),
     }
     if service == "age_verification":
         settings |= {
@@ -126,8 +124,3 @@ def is_ready(ports: Ports) -> bool:
 def module_of(name: str) -> Path:
     """The file that makes a service executable."""
     return ROOT / "services" / name / "__main__.py"
-
-
-def own_folder(data: Path, name: str) -> Path:
-    """Where the service may write: its consumers' working folder."""
-    return data / "services" / name

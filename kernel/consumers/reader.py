@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord
 
 from kernel.consumers.records import Partition, Record
+from kernel.tasks import is_being_cancelled
 
 PAGE_RECORDS_MAX = 2_000
 WAIT_MS = 2_000
@@ -102,8 +103,7 @@ async def _stopped(consumer: AIOKafkaConsumer) -> None:
     try:
         await consumer.stop()
     except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
+        if is_being_cancelled():
             raise
 
 

@@ -10,7 +10,6 @@ ENVIRONMENT = {
     "HOLDSPACE_DATABASE_URL": "postgresql://db/holdspace",
     "HOLDSPACE_KAFKA": "kafka:9092",
     "HOLDSPACE_CELL": "main",
-    "HOLDSPACE_DATA_DIR": "/var/lib/holdspace",
     "HOLDSPACE_JWKS": "https://issuer.example/jwks",
     "HOLDSPACE_ISSUER": "https://issuer.example",
     "HOLDSPACE_AUDIENCE": "holdspace",

@@ -100,7 +100,6 @@ def settings(jwks: Path | str, **changes: object) -> ServiceSettings:
         "database_url": "postgresql://localhost/none",
         "kafka": "localhost:9092",
         "cell": "a",
-        "data_dir": "/nowhere",
         "grpc_port": 0,
         "metrics_port": 0,
         "jwks": str(jwks),

@@ -36,6 +36,10 @@ class Behaving:
                 raise RuntimeError("a fault")
             case "away-twice" if self._runs <= 2:
                 raise StoreUnavailable("no connection\nand more")
+            case "away-with-others" if self._runs <= 2:
+                raise ExceptionGroup("several", [StoreUnavailable("no connection"), OSError("nobody there")])
+            case "cancelled-once" if self._runs == 1:
+                raise asyncio.CancelledError  # as libraries do by mistake
             case "wrong-setting":
                 await asyncio.sleep(0.1)  # The others run by then.
                 raise WrongSetting("HOLDSPACE_KAFKA: has no topics")

@@ -19,7 +19,6 @@ SETTINGS = {
     "HOLDSPACE_DATABASE_URL": "postgresql://localhost/none",
     "HOLDSPACE_KAFKA": "localhost:9092",
     "HOLDSPACE_CELL": "a",
-    "HOLDSPACE_DATA_DIR": "/nowhere",
     "HOLDSPACE_JWKS": "/nowhere",
     "HOLDSPACE_ISSUER": "https://issuer.example",
     "HOLDSPACE_AUDIENCE": "holdspace",
@@ -105,6 +104,19 @@ async def test_what_is_away_is_one_line_however_often_it_is_tried() -> None:
         [away] = [record for record in it.records if record["event"] == "cannot be reached; trying again"]
         assert (away["level"], away["cause"]) == ("warning", "StoreUnavailable: no connection")
         assert "exception" not in away
+
+
+async def test_what_several_tasks_missed_at_once_is_one_line_too() -> None:
+    async with running("relay", behaviours="relay=away-with-others") as it:
+        await it.until("runs", number=3)
+        [away] = [record for record in it.records if record["event"] == "cannot be reached; trying again"]
+        assert away["cause"] == "StoreUnavailable: no connection"
+
+
+async def test_a_role_cancelled_by_nobody_who_may_is_started_again_with_a_word() -> None:
+    async with running("api", "relay", behaviours="relay=cancelled-once") as it:
+        await it.until("cancelled from inside; starting again")
+        await it.until("runs", role="relay", number=2)
 
 
 async def test_tries_are_spread_out() -> None:

@@ -10,7 +10,6 @@ GOOD = {
     "DATABASE_URL": "postgresql://user:hunter2@db/holdspace",
     "KAFKA": "one:9092,two:9092",
     "CELL": "a",
-    "DATA_DIR": "/var/lib/holdspace",
     "JWKS": "https://issuer.example/jwks",
     "ISSUER": "https://issuer.example",
     "AUDIENCE": "holdspace",
