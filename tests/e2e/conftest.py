@@ -7,7 +7,7 @@ from infra.local.servers import Servers
 from tests.e2e.platform import Platform
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def platform(
     servers: Servers, session_database_url: str, credentials: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Platform]:
