@@ -65,13 +65,13 @@ async def test_a_method_is_refused_without_a_token_and_with_every_right_but_its_
     platform: Platform, service: str, method: MethodDescriptor
 ) -> None:
     process = platform.processes[service]
-    before = await platform.head(service)
+    before = await platform.calls_taken(service)
     async with channel(process.target, "") as nobody:
         assert await answer(nobody, method, metadata=()) == ("UNAUTHENTICATED", "TOKEN_MISSING")
     others = [right for right in EVERY_RIGHT if right != declared(method).right]
     async with process.channel(*others) as lacking:
         assert await answer(lacking, method) == ("PERMISSION_DENIED", "RIGHT_MISSING")
-    assert await platform.head(service) == before
+    assert await platform.calls_taken(service) == before
 
 
 ACTING = [param for param in METHODS if declared(param.values[1]).acts_for]  # type: ignore[arg-type]
@@ -84,12 +84,12 @@ async def test_nobody_acts_for_another_person_without_the_right_to(
 ) -> None:
     assert ACT_FOR not in EVERY_RIGHT
     process = platform.processes[service]
-    before = await platform.head(service)
+    before = await platform.calls_taken(service)
     async with process.channel(*EVERY_RIGHT, subject="another", kind="person") as other_person:
         assert await answer(other_person, method) == ("PERMISSION_DENIED", "PERSON_NOT_YOURS")
     async with process.channel_without_act_for(*EVERY_RIGHT) as service_alone:
         assert await answer(service_alone, method) == ("PERMISSION_DENIED", "PERSON_NOT_YOURS")
-    assert await platform.head(service) == before
+    assert await platform.calls_taken(service) == before
 
 
 @pytest.mark.rule("PL4")
