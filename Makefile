@@ -41,7 +41,7 @@ check: $(INSTALLED) ## lint, format, types, import contracts, protocol files, do
 proto: $(INSTALLED) ## generate the Python code of the protocol files
 	$(BIN)/python -m proto.generate
 
-bench: $(INSTALLED) ## measure the numbers the README claims
+bench: $(INSTALLED) ## measure the store's append against Postgres, as ratios
 	$(BIN)/python -m tests.load
 
 $(INSTALLED): requirements.lock pyproject.toml
