@@ -6,7 +6,7 @@ they act for that person. Then the handler runs; whatever it raises is answered 
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from time import perf_counter
@@ -25,6 +25,7 @@ from kernel.grpc.streams import Checked, Draining, Requests
 from kernel.ids import Ids
 from kernel.metrics import Metrics
 
+FIRST_REQUEST_SECONDS = 0.5
 STATUS_DETAILS = "grpc-status-details-bin"
 
 # The types of a handler and its context differ for every method; nothing here depends on them.
@@ -79,7 +80,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
         give = _give_many if handler.response_streaming else _give_one
 
         async def serve(came: Any, context: Context) -> Any:  # noqa: ANN401 - as the method has it
-            async with self._answering(method, context) as call:
+            async with self._answering(method, context, handler.request_streaming) as call:
                 return await give(run(take(came, call), context), context)
 
         # Requests come as bytes: nothing is decoded for a caller who may not call.
@@ -87,15 +88,17 @@ class Interceptor(grpc.aio.ServerInterceptor):
         return make(serve, request_deserializer=None, response_serializer=handler.response_serializer)
 
     @asynccontextmanager
-    async def _answering(self, method: Method, context: Context) -> AsyncIterator[CallContext]:
+    async def _answering(self, method: Method, context: Context, request_streaming: bool) -> AsyncIterator[CallContext]:
         """Admits the call; answers and counts what is raised. Handlers raise, and never abort the context."""
         began = perf_counter()
-        code, reason, answer = grpc.StatusCode.OK, "", None
+        code, reason, answer, is_admitted = grpc.StatusCode.OK, "", None, False
         metadata = dict(context.invocation_metadata())
         traceparent = traceparent_of(metadata, self._ids)
         bind_contextvars(method=f"{method.service}/{method.name}", trace_id=traceparent[3:35])
         try:
-            yield await self._admit(method, metadata, traceparent, context.time_remaining())
+            admitted = await self._admit(method, metadata, traceparent, context.time_remaining())
+            is_admitted = True
+            yield admitted
         except asyncio.CancelledError:  # The caller has gone away, or no longer waits.
             is_late = context.time_remaining() == 0
             code = grpc.StatusCode.DEADLINE_EXCEEDED if is_late else grpc.StatusCode.CANCELLED
@@ -106,6 +109,8 @@ class Interceptor(grpc.aio.ServerInterceptor):
         finally:
             self._metrics.called(method.service, method.name, code.name, reason, perf_counter() - began)
         if answer is not None:
+            if request_streaming and not is_admitted:
+                await _hear_first(context)
             details = ((STATUS_DETAILS, answer.status().SerializeToString()),)
             await context.abort(answer.code, answer.message, details)
 
@@ -162,6 +167,14 @@ def _checked(method: Method, request: Message, call: CallContext) -> Checked[Mes
     except Rejected as rejected:
         return Checked(request, replace(call, request_id=request_id), rejected)
     return Checked(request, replace(call, person=person, request_id=request_id), None)
+
+
+async def _hear_first(context: Context) -> None:
+    """Takes the first request of a stream that is refused. A grpc.aio client whose write meets the end of its call
+    reports INTERNAL in place of the refusal.
+    """
+    with suppress(TimeoutError):
+        await asyncio.wait_for(context.read(), FIRST_REQUEST_SECONDS)
 
 
 async def _give_one(response: Awaitable[Message], _: Context) -> Message:

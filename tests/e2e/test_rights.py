@@ -74,6 +74,14 @@ async def test_a_method_is_refused_without_a_token_and_with_every_right_but_its_
     assert await platform.calls_taken(service) == before
 
 
+@pytest.mark.rule("PL5")
+async def test_a_refused_stream_tells_why_even_to_those_who_write_at_once(platform: Platform) -> None:
+    (stream,) = [param.values[1] for param in METHODS if param.values[1].client_streaming]  # type: ignore[attr-defined]
+    for _ in range(200):
+        async with channel(platform.processes["messaging"].target, "") as nobody:
+            assert await answer(nobody, stream, metadata=()) == ("UNAUTHENTICATED", "TOKEN_MISSING")
+
+
 ACTING = [param for param in METHODS if declared(param.values[1]).acts_for]  # type: ignore[arg-type]
 
 

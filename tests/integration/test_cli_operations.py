@@ -31,7 +31,7 @@ LIVE_DIGEST, REBUILT_DIGEST = "live     ", "rebuilt  "
 
 @pytest.fixture
 def stopped(servers: Servers, database_url: str, credentials: Path, tmp_path: Path) -> str:
-    """The database of a messaging that has imported a conversation, projected it and stopped."""
+    """The database of a messaging that has imported a conversation, projected it, joined its topics and stopped."""
     process = ServiceProcess("messaging", servers, database_url, credentials, tmp_path).start()
     lines = [
         ImportLine(line=n, sender_id="client", recipient_id="therapist", sent_at={"seconds": 1_600_000_000 + n})
@@ -45,13 +45,21 @@ def stopped(servers: Servers, database_url: str, credentials: Path, tmp_path: Pa
             await stub.ImportMessages(ImportMessagesRequest(request_id=fresh(), source="old", lines=lines))
         connection = await connect(database_url, role="messaging_reader", search_path="messaging_read, messaging")
         async with asyncio.timeout(30):
-            while await connection.fetchval("select count(*) from messages") < LINES:  # noqa: ASYNC110 - as projected
+            while not await is_settled(connection):  # noqa: ASYNC110 - it settles in another process
                 await asyncio.sleep(0.05)
         await connection.close()
 
     asyncio.run(fill())
     assert process.stop() == 0
     return database_url
+
+
+async def is_settled(connection: asyncpg.Connection) -> bool:
+    """The roles start one after another, and the read model's tables come with the first projection."""
+    if await connection.fetchval("select to_regclass('messages')") is None:
+        return False
+    messages = await connection.fetchval("select count(*) from messages")
+    return messages == LINES and await connection.fetchval("select exists (select from consumer_checkpoints)")
 
 
 @pytest.fixture

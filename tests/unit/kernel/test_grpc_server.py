@@ -49,6 +49,12 @@ async def test_a_handler_that_asks_for_nothing_else_gets_only_requests_that_may_
         assert (refusal.reason, refusal.field) == ("PERSON_NOT_YOURS", "author_id")
 
 
+async def test_a_refused_stream_ends_for_those_who_write_nothing(tmp_path: Path) -> None:
+    async with serving(tmp_path) as it, it.calling(it.issuer.token("ann", "diary.read", "person")) as stub:
+        silent = stub.WriteStream(timeout=60)
+        assert await silent.code() is Code.PERMISSION_DENIED
+
+
 async def test_a_stopping_server_ends_open_streams_and_lets_calls_finish(tmp_path: Path) -> None:
     async with serving(tmp_path, drain_seconds=20) as it, it.calling() as stub:
         stream = stub.WriteStream(timeout=60)
