@@ -41,8 +41,8 @@ check: $(INSTALLED) ## lint, format, types, import contracts, protocol files, do
 proto: $(INSTALLED) ## generate the Python code of the protocol files
 	$(BIN)/python -m proto.generate
 
-bench: $(INSTALLED) ## measure the store's append against Postgres, as ratios
-	$(BIN)/python -m tests.load
+bench: $(INSTALLED) ## measure the platform against what it stands on, as ratios (ONLY=P1,P7 ROUNDS=5 PEERS=1)
+	@HOLDSPACE_ENVIRONMENT=local $(BIN)/python -m tests.load $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(PEERS),--peers)
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

@@ -7,6 +7,9 @@ CREATE FUNCTION {service}.accepted_requests(keys bytea[], calls boolean[]) RETUR
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO '{service}', 'public'
     SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
     AS $$
 begin
     perform pg_advisory_xact_lock('facts'::regclass::oid::bigint);
@@ -30,6 +33,9 @@ CREATE FUNCTION {service}.append(streams text[], expected integer[], lengths int
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO '{service}', 'public'
     SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
     AS $$
 declare
     refused boolean := false;
@@ -64,8 +70,8 @@ begin
 
     for found_one in
         select a.i from unnest(streams, expected) with ordinality a (stream, version, i)
-        where exists (select from facts f where f.stream = a.stream and f.version = a.version + 1)
-           or (a.version > 0 and not exists (select from facts f where f.stream = a.stream and f.version = a.version))
+        where a.version <> coalesce(
+            (select f.version from facts f where f.stream = a.stream order by f.version desc limit 1), 0)
     loop
         refused := true;
         if outcomes[found_one.i] = 0 then outcomes[found_one.i] := 3; end if;
@@ -74,8 +80,8 @@ begin
     if dependency_of is not null then
         for found_one in
             select d.i from unnest(dependency_of, dependency_streams, dependency_versions) d (i, stream, version)
-            where exists (select from facts f where f.stream = d.stream and f.version = d.version + 1)
-               or (d.version > 0 and not exists (select from facts f where f.stream = d.stream and f.version = d.version))
+            where d.version <> coalesce(
+                (select f.version from facts f where f.stream = d.stream order by f.version desc limit 1), 0)
         loop
             refused := true;
             if outcomes[found_one.i] = 0 then outcomes[found_one.i] := 4; end if;

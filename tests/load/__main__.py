@@ -1,131 +1,105 @@
-"""`make bench`: how close the store's append comes to Postgres itself, as ratios measured in the same run.
+"""`make bench`: how close the platform comes to the limits of what it stands on, as ratios measured in the same run."""
 
-Absolute figures move with the machine and its neighbours; a ratio of two cells that ran in turn does not. The reference
-is 32 connections that each insert one row of about 300 bytes, two unique indexes, a transaction each.
-"""
-
-import asyncio
-import secrets
-import statistics
+import argparse
+import signal
 import sys
-import tempfile
-import time
-from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
-import asyncpg
 import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from infra.database import prepare
-from infra.local import servers
-from kernel.migrate import migrate
-from kernel.store.interface import Append, Request
-from kernel.store.postgres import PostgresStore
+from infra.local.stack_error import StackError
+from tests.load import results
+from tests.load.groups import GROUPS
+from tests.load.measuring import Options, measure
+from tests.load.stack import running
 
-ROUNDS = 5
-CELL_SECONDS = 3.0
-REFERENCE_CONNECTIONS = 32
-CALLERS = 256
-FACT_BYTES = 220
-
-Cell = Callable[[], Awaitable[int]]
+LATEST = Path(".local") / "bench.json"
+TOLERANCE = 0.2
 
 
-class Uncounted:
-    def appended(self, outcome: str) -> None: ...
-
-    def batch(self, appends: int, waiting: int) -> None: ...
-
-
-async def for_a_while(workers: Sequence[Callable[[], Awaitable[None]]]) -> int:
-    """Lets every worker repeat its piece of work for CELL_SECONDS. Returns the pieces done in a second."""
-    ends_at = time.monotonic() + CELL_SECONDS
-    done = 0
-
-    async def repeat(work: Callable[[], Awaitable[None]]) -> None:
-        nonlocal done
-        while time.monotonic() < ends_at:
-            await work()
-            done += 1
-
-    began = time.monotonic()
-    await asyncio.gather(*(repeat(work) for work in workers))
-    return round(done / (time.monotonic() - began))
+def show(found: dict[str, Any]) -> None:
+    """Prints a table of goals, every figure with its least and most."""
+    table = Table(title="Goals: median, least and most of the rounds", title_justify="left")
+    for column, justify in (("id", "left"), ("goal", "left"), ("asked", "right"), ("median", "right")):
+        table.add_column(column, justify="right" if justify == "right" else "left")
+    for column in ("least", "most", ""):
+        table.add_column(column, justify="right")
+    for group in found.values():
+        for goal in group["goals"]:
+            figures = (f"{goal[name]:.3g}" for name in ("median", "lowest", "highest"))
+            met = {None: "", True: "met", False: "[bold red]missed"}[goal["is_met"]]
+            table.add_row(goal["id"], goal["says"], asked(goal), *figures, met)
+    Console(width=160).print(table)
 
 
-async def reference(database_url: str) -> Cell:
-    setup = await asyncpg.connect(database_url)
-    await setup.execute(
-        "create table reference (position bigint generated always as identity primary key, stream text not null,"
-        " version integer not null, recorded_at timestamptz not null default now(), fact bytea not null,"
-        " unique (stream, version))"
-    )
-    await setup.close()
-    connections = [await asyncpg.connect(database_url) for _ in range(REFERENCE_CONNECTIONS)]
-    fact = secrets.token_bytes(FACT_BYTES)
-    insert = "insert into reference (stream, version, fact) values ($1, 1, $2)"
-
-    def writer(connection: asyncpg.Connection) -> Callable[[], Awaitable[None]]:
-        async def write() -> None:
-            await connection.execute(insert, secrets.token_hex(16), fact)
-
-        return write
-
-    return lambda: for_a_while([writer(connection) for connection in connections])
+def asked(goal: dict[str, Any]) -> str:
+    """Returns the limit in words."""
+    if goal["least"] is not None:
+        return f"at least {goal['least']:g}"
+    return f"at most {goal['most']:g}" if goal["most"] is not None else ""
 
 
-def appending(store: PostgresStore, *, dependencies: int) -> Cell:
-    fact = secrets.token_bytes(FACT_BYTES)
-
-    async def append() -> None:
-        depends_on = {f"gate-{secrets.token_hex(8)}": 0 for _ in range(dependencies)}
-        request = Request(secrets.token_bytes(32), secrets.token_bytes(32))
-        await store.append(Append(secrets.token_hex(16), 0, [fact], request, depends_on=depends_on))
-
-    return lambda: for_a_while([append] * CALLERS)
-
-
-async def measure(database_url: str) -> dict[str, list[int]]:
-    """Returns appends a second by cell, one figure a round; the cells of a round run in turn."""
-    await prepare(database_url)
-    await migrate(database_url, "messaging")
-    store = PostgresStore(database_url, "messaging", Uncounted())
-    await store.open()
-    cells = {
-        "reference: one row a transaction, 32 connections": await reference(database_url),
-        "append with request id, 256 callers": appending(store, dependencies=0),
-        "append with request id and a dependency, 256 callers": appending(store, dependencies=1),
-    }
-    figures: dict[str, list[int]] = {name: [] for name in cells}
-    for _ in range(ROUNDS):
-        for name, cell in cells.items():
-            figures[name].append(await cell())
-    await store.close()
-    return figures
-
-
-def show(figures: dict[str, list[int]]) -> None:
-    reference_figures = next(iter(figures.values()))
-    table = Table(title=f"{ROUNDS} rounds of {CELL_SECONDS:g} s, fsync on", title_justify="left")
-    for column in ("cell", "median a second", "ratio to reference", "least", "most"):
-        table.add_column(column)
-    for name, rates in figures.items():
-        ratios = [rate / base for rate, base in zip(rates, reference_figures, strict=True)]
-        row = (statistics.median(ratios), min(ratios), max(ratios))
-        table.add_row(name, str(round(statistics.median(rates))), *(f"{ratio:.2f}" for ratio in row))
-    Console().print(table)
+def worse(found: dict[str, Any], committed: dict[str, Any]) -> list[str]:
+    """Returns a line for each goal that is more than TOLERANCE worse than what was committed."""
+    known = {(goal["id"], goal["says"]): goal for group in committed.values() for goal in group["goals"]}
+    lines = []
+    for goal in (goal for group in found.values() for goal in group["goals"]):
+        before = known.get((goal["id"], goal["says"]))
+        if before is None or goal["is_met"] is None:
+            continue
+        change = goal["median"] / before["median"] - 1
+        if (change if goal["most"] is not None else -change) > TOLERANCE:
+            lines.append(f"{goal['id']} {goal['says']}: {goal['median']:.3g}, was {before['median']:.3g}")
+    return lines
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="holdspace-bench-") as folder:
-        data = Path(folder)
-        try:
-            where = servers.up(data, lambda line: print(line, file=sys.stderr))
-            show(uvloop.run(measure(where.database_url)))
-        finally:
-            servers.down(data)
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--only", default="", help="groups, such as P1,P7")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--peers", action="store_true", help="measure other libraries beside ours")
+    parser.add_argument("--check", action="store_true", help="fail when a goal is 20 %% worse than as committed")
+    parser.add_argument("--save", action="store_true", help="put what is found into docs/performance.json")
+    arguments = parser.parse_args()
+    wanted = [name for name in arguments.only.upper().split(",") if name] or list(GROUPS)
+    if unknown := set(wanted) - set(GROUPS):
+        parser.error(f"no such group: {', '.join(sorted(unknown))}; there are {', '.join(GROUPS)}")
+    if arguments.rounds < 1:
+        parser.error("--rounds takes a number from 1 on")
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        found = bench(wanted, Options(arguments.rounds, arguments.peers))
+    except StackError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the servers are stopped")
+    if arguments.check and (lines := worse(found, results.load(results.COMMITTED))):
+        sys.exit("\n".join(["worse than committed:", *lines]))
+    if arguments.save:
+        results.save(results.COMMITTED, found)
+
+
+def bench(wanted: list[str], options: Options) -> dict[str, Any]:
+    """Measures these groups, one after another. Returns and keeps what each found."""
+    found: dict[str, Any] = {}
+    with running(_say) as stack:
+        for name in wanted:
+            measured = uvloop.run(measure(GROUPS[name], stack, options, _say))
+            found[name] = results.as_json(GROUPS[name], measured)
+            results.save(LATEST, {name: found[name]})
+    show(found)
+    return found
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

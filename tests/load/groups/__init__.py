@@ -1,0 +1,10 @@
+"""Every group of the bench, by the id that `make bench ONLY=...` takes."""
+
+from collections.abc import Mapping
+
+from tests.load.groups import append
+from tests.load.measuring import Group
+
+GROUPS: Mapping[str, Group] = {
+    "P1": append.GROUP,
+}

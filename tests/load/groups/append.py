@@ -1,0 +1,97 @@
+"""P1, P2: appends of one process beside a client that checks nothing, and beside another library for event sourcing."""
+
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from kernel.store.connections import connect
+from kernel.store.interface import Append, Request
+from kernel.store.postgres import PostgresStore
+from tests.load import pgbench
+from tests.load.load import for_a_while
+from tests.load.measuring import Cell, Figure, Goal, Group, Options, Reading
+from tests.load.stack import Stack
+
+FACTS_BEFORE = 1_000_000
+CALLERS = 256
+FEWER_CALLERS = 64
+
+BARE = f"append, {CALLERS} callers"
+WITH_REQUEST = f"append with request id, {CALLERS} callers"
+WITH_DEPENDENCY = f"append with request id and a dependency, {CALLERS} callers"
+FEWER = f"append with request id, {FEWER_CALLERS} callers"
+ONE_ROW = Figure("pgbench, 32 clients, one row a transaction", "per_second")
+MANY_ROWS = Figure("pgbench, one client, unnest of 100 rows a transaction", "per_second")
+
+
+class Uncounted:
+    """Metrics of a store that nobody looks at."""
+
+    def appended(self, outcome: str) -> None: ...
+
+    def batch(self, appends: int, waiting: int) -> None: ...
+
+
+FILL = """
+insert into facts (position, stream, version, recorded_at, fact)
+select i, 'conversation-' || md5(i::text), 1, now(), decode(repeat(md5(i::text), 14), 'hex')
+from generate_series(1, $1::integer) i"""
+
+
+async def fill(database_url: str, facts: int) -> None:
+    """Lets the store hold so many facts, each of a stream of its own."""
+    connection = await connect(database_url, role="messaging_owner", search_path="messaging", statement_timeout="0")
+    await connection.execute(FILL, facts, timeout=600)
+    await connection.execute("vacuum analyze facts", timeout=600)
+    await connection.close()
+
+
+def an_append(fact: bytes, *, dependencies: int = 0) -> Append:
+    """An append to a new stream, by a request of its own."""
+    stream = f"conversation-{secrets.token_hex(16)}"
+    depends_on = {f"client-{secrets.token_hex(16)}": 0 for _ in range(dependencies)}
+    return Append(stream, 0, [fact], Request(secrets.token_bytes(32), secrets.token_bytes(32)), depends_on=depends_on)
+
+
+def appending(store: PostgresStore, callers: int, *, dependencies: int = 0) -> Callable[[], Awaitable[Reading]]:
+    fact = secrets.token_bytes(pgbench.FACT_BYTES)
+
+    async def append() -> None:
+        await store.append(an_append(fact, dependencies=dependencies))
+
+    return lambda: for_a_while([append] * callers)
+
+
+@asynccontextmanager
+async def open_cells(stack: Stack, options: Options) -> AsyncIterator[Sequence[Cell]]:
+    async with stack.database("messaging") as database_url:
+        await pgbench.create_table(database_url)
+        await fill(database_url, FACTS_BEFORE)
+        store = PostgresStore(database_url, "messaging", Uncounted())
+        await store.open()
+        yield [
+            pgbench.one_row(database_url, stack.folder),
+            pgbench.many_rows(database_url, stack.folder),
+            Cell(WITH_REQUEST, appending(store, CALLERS)),
+            Cell(WITH_DEPENDENCY, appending(store, CALLERS, dependencies=1)),
+            Cell(FEWER, appending(store, FEWER_CALLERS)),
+        ]
+        await store.close()
+
+
+def _rate(id_: str, cell: str, reference: Figure, least: float) -> Goal:
+    return Goal(id_, f"{cell}, of {reference.cell}", Figure(cell, "per_second"), reference, least=least)
+
+
+GROUP = Group(
+    "Append",
+    [
+        _rate("P1", WITH_REQUEST, MANY_ROWS, 0.45),
+        _rate("P1", WITH_REQUEST, ONE_ROW, 3),
+        _rate("P1", WITH_DEPENDENCY, MANY_ROWS, 0.4),
+        _rate("P1", WITH_DEPENDENCY, ONE_ROW, 2.5),
+        _rate("P1", FEWER, Figure(WITH_REQUEST, "per_second"), 0.6),
+        Goal("P1", f"{FEWER}: p99 in ms", Figure(FEWER, "p99_ms"), most=8),
+    ],
+    open_cells,
+)

@@ -1,0 +1,90 @@
+"""The servers of a bench: a PostgreSQL and a Kafka of its own, as durable as in production, in a temporary folder."""
+
+import asyncio
+import os
+import secrets
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+
+from infra.database import prepare
+from infra.local import keys, servers
+from infra.local.postgres import SUPERUSER
+from infra.local.servers import Servers
+from infra.local.stack_error import StackError
+from kernel.migrate import migrate
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """`folder` is for logs and credentials of services that a bench starts."""
+
+    servers: Servers
+    folder: Path
+    credentials: Path
+
+    @asynccontextmanager
+    async def database(self, *services: str) -> AsyncIterator[str]:
+        """Yields the URL of a new database with the schemas of these services; it is dropped at the end."""
+        name = f"bench_{secrets.token_hex(6)}"
+        await self.administer(f"create database {name} owner holdspace")
+        url = _with(self.servers.database_url, database=name)
+        try:
+            if services:
+                await prepare(url)
+            for service in services:
+                await migrate(url, service)
+            yield url
+        finally:
+            await self.administer(f"drop database {name} with (force)")
+
+    async def administer(self, sql: str) -> None:
+        """Runs one statement as the superuser."""
+        connection = await asyncpg.connect(self.superuser_url)
+        try:
+            await connection.execute(sql)
+        finally:
+            await connection.close()
+
+    async def configure(self) -> None:
+        """Lets the write-ahead log grow as on a server of production size, or checkpoints would be what is measured."""
+        for setting in ("max_wal_size = '8GB'", "checkpoint_timeout = '30min'"):
+            await self.administer(f"alter system set {setting}")
+        await self.administer("select pg_reload_conf()")
+
+    @property
+    def superuser_url(self) -> str:
+        return _with(self.servers.database_url, login=SUPERUSER)
+
+
+@contextmanager
+def running(say: Callable[[str], None]) -> Iterator[Stack]:
+    """Starts the servers, and stops them whatever happens. Raises StackError when something is in the way."""
+    for variable in (servers.DATABASE_VARIABLE, servers.KAFKA_VARIABLE):
+        if os.environ.get(variable):
+            raise StackError(f"{variable} is set: a bench fills and kills servers, so it starts its own. Unset it.")
+    with tempfile.TemporaryDirectory(prefix="holdspace-bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # PostgreSQL gives up root for another account, which must pass through.
+        try:
+            where = servers.up(folder, say)
+            credentials = folder / "credentials"
+            credentials.mkdir()
+            keys.create(credentials)
+            stack = Stack(where, folder, credentials)
+            asyncio.run(stack.configure())
+            yield stack
+        finally:
+            servers.down(folder)
+
+
+def _with(url: str, *, login: str | None = None, database: str | None = None) -> str:
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    netloc = f"{login}@{host}" if login else parts.netloc
+    return urlunsplit(parts._replace(netloc=netloc, path=f"/{database}" if database else parts.path))
