@@ -32,7 +32,7 @@ def free_port() -> int:
 
 @dataclass(slots=True)
 class ServiceProcess:
-    """`cell` tells this run's facts from those of others on the same topics."""
+    """`cell` tells this run's facts from those of others on the same topics. `package`: where the module `name` is."""
 
     name: str
     servers: Servers
@@ -42,6 +42,7 @@ class ServiceProcess:
     cell: str = field(default_factory=lambda: f"test{secrets.token_hex(4)}")
     roles: Sequence[str] = ()
     more: dict[str, str] = field(default_factory=dict)
+    package: str = "services"
     port: int = field(default_factory=free_port)
     metrics_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
@@ -57,7 +58,7 @@ class ServiceProcess:
     def start(self, *, wait: bool = True) -> "ServiceProcess":
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", f"services.{self.name}", *self.roles],
+                [sys.executable, "-m", f"{self.package}.{self.name}", *self.roles],
                 env={**os.environ, **self.environment(), **self.more},
                 stdout=log,
                 stderr=subprocess.STDOUT,

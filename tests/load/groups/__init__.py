@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from tests.load.groups import append
+from tests.load.groups import api, append
 from tests.load.measuring import Group
 
 GROUPS: Mapping[str, Group] = {
     "P1": append.GROUP,
+    "P5": api.GROUP,
 }
