@@ -17,7 +17,7 @@ from kernel.consumers.listing import BEGINNING, On, Start
 from kernel.consumers.records import ForeignFact
 from kernel.facts import instant
 from kernel.gates import CopyGate
-from kernel.reactions import Effects
+from kernel.reactions import Effects, Join
 
 
 class EnforcedMetrics(Protocol):
@@ -27,12 +27,17 @@ class EnforcedMetrics(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OnForeign:
-    """`react(fact, now)` returns the commands that follow from another service's fact: pure, and safe to repeat."""
+    """`react(fact, now)` returns the commands that follow from another service's fact: pure, and safe to repeat.
+
+    `join` lets many facts be taken at once, with one append for all commands on a stream. It is for commands that do
+    nothing about what their stream has already, in whatever portions and order they come.
+    """
 
     fact: type[Message]
     react: Callable[[ForeignFact, datetime], Sequence[Command]]
     start: Start = BEGINNING
     imported: bool = False
+    join: Join | None = None
 
 
 def bind(
@@ -47,7 +52,19 @@ def bind(
             if any(isinstance(command, CopyGate) for command in commands):
                 metrics.enforced((clock.now() - instant(fact.envelope.occurred_at)).total_seconds())
 
-        return On(reaction.fact, react, reaction.start, reaction.imported)
+        async def react_to_many(facts: Sequence[ForeignFact]) -> None:
+            assert reaction.join is not None  # noqa: S101 - or this is not listed
+            now = clock.now()
+            caused = [(fact.envelope, command) for fact in facts for command in reaction.react(fact, now)]
+            await effects.run_joined(consumer, caused, reaction.join)
+
+        return On(
+            reaction.fact,
+            react,
+            reaction.start,
+            reaction.imported,
+            react_to_many if reaction.join is not None else None,
+        )
 
     return [bound(reaction) for reaction in reactions]
 

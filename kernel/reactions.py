@@ -6,10 +6,10 @@ follows the effect. Imported facts have no effects unless a reaction asks for th
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from google.protobuf.message import Message
 
@@ -24,6 +24,9 @@ from kernel.store.interface import EventStore
 
 PAGE_FACTS_MAX = 500
 EFFECTS_AT_ONCE_MAX = 64
+
+Join = Callable[[Sequence[Any]], Command]
+"""Makes one command of several for the same stream: with one as with all of them, one after another."""
 
 
 class EffectMetrics(Protocol):
@@ -49,14 +52,23 @@ class Effects:
         self._metrics = metrics
         self._room = asyncio.Semaphore(EFFECTS_AT_ONCE_MAX)
 
+    async def run_joined(self, reaction: str, caused: Iterable[tuple[Envelope, Command]], join: Join) -> None:
+        """Runs commands of several facts, those for one stream joined into one. What comes of it names the last of its
+        facts as the cause. A repetition may find them joined otherwise, so the command itself must know what is done.
+        """
+        joined: dict[tuple[str, str, str], list[tuple[Envelope, Command]]] = {}
+        for cause, command in caused:
+            target = (cause.imported_from, type(command).__name__, self._path.stream_of(command))
+            joined.setdefault(target, []).append((cause, command))
+        async with asyncio.TaskGroup() as group:
+            for (_, kind, stream), several in joined.items():
+                causes = [cause for cause, _ in several]
+                command = join([command for _, command in several])
+                name = (reaction, *(cause.id for cause in causes), kind, stream, "1")
+                group.create_task(self._run(command, name, self._origin(causes[-1])))
+
     async def run(self, reaction: str, cause: Envelope, commands: Sequence[Command]) -> None:
-        origin = Origin(
-            service=self._service,
-            cause=cause.id,
-            correlation=cause.correlation,
-            traceparent=cause.traceparent,
-            imported_from=cause.imported_from,
-        )
+        origin = self._origin(cause)
         # By target and not by place: what a repetition still finds to do may be less than the first time.
         met: Counter[tuple[str, str]] = Counter()
         async with asyncio.TaskGroup() as group:
@@ -64,6 +76,15 @@ class Effects:
                 target = (type(command).__name__, self._path.stream_of(command))
                 met[target] += 1
                 group.create_task(self._run(command, (reaction, cause.id, *target, str(met[target])), origin))
+
+    def _origin(self, cause: Envelope) -> Origin:
+        return Origin(
+            service=self._service,
+            cause=cause.id,
+            correlation=cause.correlation,
+            traceparent=cause.traceparent,
+            imported_from=cause.imported_from,
+        )
 
     async def _run(self, command: Command, name: tuple[str, ...], origin: Origin) -> None:
         async with self._room:

@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from kernel.consumers.fence import Held
 from kernel.consumers.limits import ConsumerLimits
-from kernel.consumers.listing import Task
+from kernel.consumers.listing import ReactToMany, Task
 from kernel.consumers.passing import BatchTimeSpent, is_passing
 from kernel.consumers.records import Lane, Place, Record
 from kernel.errors import Rejected
@@ -21,6 +21,7 @@ class Lanes:
     def __init__(self, held: Held, done: dict[Place, bool], limits: ConsumerLimits) -> None:
         self._held = held
         self._done = done
+        self._together_max = limits.batch_records_max
         self._room = asyncio.Semaphore(limits.lanes_at_once_max)
         self._ends_at = time.monotonic() + limits.batch_seconds_max
         self.failed: list[tuple[Record, str]] = []  # with the reason
@@ -35,10 +36,41 @@ class Lanes:
         if not lanes:
             return
         async with self._held.kept_alive():
-            ends = await asyncio.gather(*(self._run_lane(tasks) for tasks in lanes.values()), return_exceptions=True)
+            await self._run_together(lanes.values())
+            left = [tasks for tasks in lanes.values() if not all(task.record.place in self._done for task in tasks)]
+            ends = await asyncio.gather(*(self._run_lane(tasks) for tasks in left), return_exceptions=True)
         errors = [end for end in ends if isinstance(end, BaseException)]
         if errors:
             raise next((error for error in errors if not isinstance(error, BatchTimeSpent)), errors[0])
+
+    async def _run_together(self, lanes: Iterable[Sequence[Task]]) -> None:
+        """Takes the lanes in which one reaction takes all there is, many facts at once. What it does not get through is
+        left for `_run_lane`.
+        """
+        together: dict[ReactToMany, list[Task]] = {}
+        for tasks in lanes:
+            react = _of_all(tasks)
+            if react is not None:
+                together.setdefault(react, []).extend(task for task in tasks if task.record.place not in self._done)
+        for react, tasks in together.items():
+            for first in range(0, len(tasks), self._together_max):
+                await self._take_many(react, tasks[first : first + self._together_max])
+
+    async def _take_many(self, react: ReactToMany, tasks: Sequence[Task]) -> None:
+        self._go_on()
+        try:
+            await react([task.fact for task in tasks if task.fact is not None])
+        except Exception as error:
+            if is_passing(error):
+                raise
+        else:
+            self._done.update((task.record.place, False) for task in tasks)
+
+    def _go_on(self) -> None:
+        """Raises FenceLost or BatchTimeSpent. To be called before each effect."""
+        self._held.check()
+        if time.monotonic() > self._ends_at:
+            raise BatchTimeSpent
 
     async def _run_lane(self, tasks: Sequence[Task]) -> None:
         for number, task in enumerate(tasks):
@@ -54,14 +86,12 @@ class Lanes:
     async def _take(self, task: Task) -> str:
         """Returns why the record is to be parked, an empty string when it is through."""
         reason = task.poison
-        if task.react is None or task.fact is None:
+        if task.entry is None or task.fact is None:
             return reason
         for _ in range(TRIES):
-            self._held.check()
-            if time.monotonic() > self._ends_at:
-                raise BatchTimeSpent
+            self._go_on()
             try:
-                await task.react(task.fact)
+                await task.entry.react(task.fact)
             except Rejected:
                 self._done[task.record.place] = True
                 return ""
@@ -73,3 +103,11 @@ class Lanes:
                 self._done[task.record.place] = False
                 return ""
         return reason
+
+
+def _of_all(tasks: Sequence[Task]) -> ReactToMany | None:
+    """Returns the one reaction to many that all of these are for, if there is one."""
+    first = tasks[0].entry if tasks else None
+    if first is None or first.react_to_many is None:
+        return None
+    return first.react_to_many if all(task.entry is first for task in tasks) else None

@@ -13,6 +13,7 @@ from kernel.facts import FactTypes, UnknownFactType, open_envelope
 from kernel.relay.headers import Headers
 
 React = Callable[[ForeignFact], Awaitable[None]]
+ReactToMany = Callable[[Sequence[ForeignFact]], Awaitable[None]]
 
 
 class Start(Enum):
@@ -31,20 +32,25 @@ class On:
     It raises Rejected for a rule's no (counted, passed); StoreUnavailable, Overloaded, VersionConflict or a passing
     error of the database to be called again; any other error twice in a row parks the fact. Facts brought from another
     system come only with `imported`.
+
+    `react_to_many` takes facts of many keys at once, those of a key in order. Its effect is that of `react` with one
+    after another, whatever part of it was there before. It raises what passes to be called again with the same facts;
+    after any other error each goes to `react`.
     """
 
     fact: type[Message]
     react: React
     start: Start = BEGINNING
     imported: bool = False
+    react_to_many: ReactToMany | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A record that has something to be done: a fact and who reacts, or why it cannot be opened."""
+    """A record that has something to be done: a fact and the entry that reacts, or why it cannot be opened."""
 
     record: Record
-    react: React | None = None
+    entry: On | None = None
     fact: ForeignFact | None = None
     poison: str = ""
 
@@ -98,4 +104,4 @@ class Listing:
             headers.version,
             headers.recorded_at,
         )
-        return Task(record, entry.react, fact)
+        return Task(record, entry, fact)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -74,6 +75,11 @@ def note_message(policy: Policy, fact: ForeignFact, now: datetime) -> Sequence[C
     return [NoteMessages(Parties(sent.conversation_id, sent.client_id, sent.therapist_id), [message], policy, now)]
 
 
+def join_notes(commands: Sequence[NoteMessages]) -> NoteMessages:
+    """Takes notes about one conversation."""
+    return replace(commands[-1], messages=[message for command in commands for message in command.messages])
+
+
 def note_report(fact: ForeignFact, now: datetime) -> Sequence[Command]:
     reported: ClientReported = fact.payload
     report = FiledReport(
@@ -114,7 +120,7 @@ def note_standing(fact: ForeignFact, now: datetime) -> Sequence[Command]:
 
 def facts(policy: Policy) -> list[OnForeign]:
     return [
-        OnForeign(MessageSent, partial(note_message, policy), imported=True),
+        OnForeign(MessageSent, partial(note_message, policy), imported=True, join=join_notes),
         OnForeign(ClientReported, note_report, imported=True),
         OnForeign(ReportDecided, note_decision, imported=True),
     ]
