@@ -6,7 +6,7 @@ follows the effect. Imported facts have no effects unless a reaction asks for th
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -60,22 +60,24 @@ class Effects:
         for cause, command in caused:
             target = (cause.imported_from, type(command).__name__, self._path.stream_of(command))
             joined.setdefault(target, []).append((cause, command))
-        async with asyncio.TaskGroup() as group:
-            for (_, kind, stream), several in joined.items():
-                causes = [cause for cause, _ in several]
-                command = join([command for _, command in several])
-                name = (reaction, *(cause.id for cause in causes), kind, stream, "1")
-                group.create_task(self._run(command, name, self._origin(causes[-1])))
+        runs = []
+        for (_, kind, stream), several in joined.items():
+            causes = [cause for cause, _ in several]
+            command = join([command for _, command in several])
+            name = (reaction, *(cause.id for cause in causes), kind, stream, "1")
+            runs.append(self._run(command, name, self._origin(causes[-1])))
+        await _side_by_side(runs)
 
     async def run(self, reaction: str, cause: Envelope, commands: Sequence[Command]) -> None:
         origin = self._origin(cause)
         # By target and not by place: what a repetition still finds to do may be less than the first time.
         met: Counter[tuple[str, str]] = Counter()
-        async with asyncio.TaskGroup() as group:
-            for command in commands:
-                target = (type(command).__name__, self._path.stream_of(command))
-                met[target] += 1
-                group.create_task(self._run(command, (reaction, cause.id, *target, str(met[target])), origin))
+        runs = []
+        for command in commands:
+            target = (type(command).__name__, self._path.stream_of(command))
+            met[target] += 1
+            runs.append(self._run(command, (reaction, cause.id, *target, str(met[target])), origin))
+        await _side_by_side(runs)
 
     def _origin(self, cause: Envelope) -> Origin:
         return Origin(
@@ -92,6 +94,16 @@ class Effects:
                 await self._path.run(command, reaction_request(*name), origin)
             except Rejected as rejected:
                 self._metrics.effect_rejected(name[0], rejected.reason)
+
+
+async def _side_by_side(runs: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """One alone, which is most often all there is, needs no task of its own."""
+    if len(runs) == 1:
+        await runs[0]
+        return
+    async with asyncio.TaskGroup() as group:
+        for run in runs:
+            group.create_task(run)
 
 
 class OwnReactions:

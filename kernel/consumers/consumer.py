@@ -136,10 +136,11 @@ class Consumer:
         next_offsets = await handler.next_offsets()
         ends = await self._reader.ends(next_offsets)
         check_ends(next_offsets, ends)
-        for partition, offset in next_offsets.items():
-            if ends[partition] - offset >= self._limits.catch_up_records_min:
-                log.info("consumer catches up", consumer=self.name, records=ends[partition] - offset)
-                await handler.read_up_to(partition, ends[partition])
+        behind = {p: ends[p] - offset for p, offset in next_offsets.items()}
+        far = {p: ends[p] for p, records in behind.items() if records >= self._limits.catch_up_records_min}
+        if far:
+            log.info("consumer catches up", consumer=self.name, records=sum(behind[p] for p in far))
+            await handler.read_up_to(far)
         await self._reader.hint(self._group, await handler.next_offsets())
 
     async def _consume(self, handler: BatchHandler) -> None:

@@ -1,43 +1,45 @@
-"""Faust, kept to what it does well: a group's partitions, prefetch, batches with back pressure, commits as a hint."""
+"""Faust, kept to what it does well: a group's partitions, rebalances, prefetch with back pressure, commits as a hint.
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+Between its fetches and an agent Faust puts two tasks, a queue and a stream around every single record, which is most of
+what a record costs there. Records reach the handler by the fetch instead.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import faust
-from faust.types.tuples import Message
+from aiokafka.errors import ConsumerStoppedError
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from yarl import URL
 
 from kernel.consumers.limits import ConsumerLimits
+from kernel.consumers.reader import record_of
 from kernel.consumers.records import Record
 
-# Added to every record's latency. Below this, one commit carries only a few records.
-BATCH_WITHIN_SECONDS = 0.005
+FETCH_WAIT_SECONDS = 1.0
+
+Handle = Callable[[Sequence[Record]], Awaitable[None]]
 
 
 def build(
-    name: str,
-    kafka: str,
-    topics: Sequence[str],
-    folder: Path,
-    handle: Callable[[Sequence[Record]], Awaitable[None]],
-    limits: ConsumerLimits,
+    name: str, kafka: str, topics: Sequence[str], folder: Path, handle: Handle, limits: ConsumerLimits
 ) -> faust.App:
-    """Returns an app that hands every batch of raw records to `handle`, which must not raise.
+    """Returns an app that hands every fetch of raw records to `handle`, which must not raise.
 
     To be called inside the running loop. Takes an existing folder for Faust's own files.
     """
-    app = _app(name, kafka, folder)
-    topic = app.topic(*topics, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
-
-    async def take(stream: faust.Stream[bytes]) -> None:
-        async for events in stream.take_events(limits.batch_records_max, within=BATCH_WITHIN_SECONDS):
-            await handle([_record(event.message) for event in events])
-
-    app.agent(topic, name="take")(take)  # type: ignore[arg-type]  # declared for a base without take_events
+    app = app_of(name, kafka, folder, limits)
+    app.transport = _Transport(app, handle)
+    app.topics.add(app.topic(*topics, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"))
     app.finalize()
     return app
 
 
-def _app(name: str, kafka: str, folder: Path) -> faust.App:
+def app_of(name: str, kafka: str, folder: Path, limits: ConsumerLimits) -> faust.App:
+    """Returns an app with the settings of every consumer, that takes nothing yet."""
     return faust.App(
         name,
         broker=f"kafka://{kafka.replace(',', ';')}",
@@ -49,6 +51,7 @@ def _app(name: str, kafka: str, folder: Path) -> faust.App:
         broker_rebalance_timeout=8,  # a handler that is blocked stalls its group that long
         broker_request_timeout=20,
         broker_max_poll_interval=60,
+        broker_max_poll_records=limits.batch_records_max,
         broker_commit_interval=1,
         stream_wait_empty=True,
         stream_buffer_maxsize=4096,
@@ -60,7 +63,50 @@ def _app(name: str, kafka: str, folder: Path) -> faust.App:
     )
 
 
-def _record(message: Message) -> Record:
-    headers = message.headers or ()
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
-    return Record(message.topic, message.partition, message.offset, message.key or b"", message.value, tuple(pairs))
+class _Transport(driver.Transport):
+    """Faust's transport over aiokafka, with our consumer."""
+
+    def __init__(self, app: faust.App, handle: Handle) -> None:
+        super().__init__([URL(url) for url in app.conf.broker_consumer], app)
+        self.handle = handle
+
+    def create_consumer(self, callback: Any, **options: Any) -> "_Consumer":  # noqa: ANN401 - as Faust declares them
+        return _Consumer(self, callback=callback, loop=self.loop, **options)
+
+
+class _Consumer(driver.Consumer):
+    """Hands on whole fetches, one at a time. What Faust may commit is only what the handler has come back from."""
+
+    transport: _Transport
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - as Faust declares them
+        super().__init__(*arguments, **options)
+        self._next_offsets: dict[TP, int] = {}
+        self._under_way: asyncio.Future[None] | None = None
+
+    async def _drain_messages(self, fetcher: Any) -> None:  # noqa: ANN401 - a service of Faust
+        """The body of Faust's fetcher, which is cancelled and started again as partitions come and go."""
+        try:
+            while not (self.should_stop or fetcher.should_stop):
+                if self._under_way is not None:
+                    await asyncio.shield(self._under_way)
+                fetched, _ = await self._wait_next_records(FETCH_WAIT_SECONDS)
+                if fetched:
+                    # A task of its own, which a cancel does not reach: a batch that was begun is brought to its end.
+                    self._under_way = asyncio.ensure_future(self._take(fetched))
+        except ConsumerStoppedError:
+            if not self.app.should_stop:
+                raise
+
+    async def _take(self, fetched: Mapping[TP, Sequence[Any]]) -> None:
+        await self.transport.handle([record_of(each) for records in fetched.values() for each in records])
+        self._next_offsets |= {partition: records[-1].offset + 1 for partition, records in fetched.items() if records}
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:  # noqa: ANN401 - as Faust declares it
+        return iter(self._next_offsets.copy())
+
+    def _new_offset(self, tp: TP) -> int | None:
+        return self._next_offsets.get(tp)
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Nothing: Faust looks for records that stand still in its streams, and has none. The sweep looks here."""

@@ -17,12 +17,12 @@ from kernel.backoff import backoff_seconds
 from kernel.consumers import checkpoints, parking
 from kernel.consumers.checkpoints import Marks
 from kernel.consumers.fence import Fence, Held
-from kernel.consumers.lanes import BEHIND, Lanes
+from kernel.consumers.lanes import BEHIND, Done, Lanes
 from kernel.consumers.limits import Ceiling, ConsumerLimits, ConsumerMetrics
 from kernel.consumers.listing import Listing, Task
 from kernel.consumers.passing import BatchTimeSpent, is_passing
 from kernel.consumers.reader import LogReader
-from kernel.consumers.records import Lane, Partition, Place, Record
+from kernel.consumers.records import Lane, Partition, Record
 from kernel.consumers.redrive import redrive_page
 from kernel.errors import Poison
 from kernel.facts import UnknownFactType
@@ -75,11 +75,11 @@ class BatchHandler:
         async with self._turn:
             await self._settle(records)
 
-    async def read_up_to(self, partition: Partition, high: int) -> None:
-        """Reads what lies between the checkpoint and an offset, and takes it. Raises KafkaError or one of LOST."""
+    async def read_up_to(self, ends: Mapping[Partition, int]) -> None:
+        """Reads what lies between checkpoints and these offsets, and takes it. Raises KafkaError or one of LOST."""
         async with self._turn:
             next_offsets = await checkpoints.read(await self._fence.connection(), self._consumer)
-            await self._read(partition, next_offsets[partition], high)
+            await self._read({partition: range(next_offsets[partition], end) for partition, end in ends.items()})
 
     async def next_offsets(self) -> dict[Partition, int]:
         """Returns the checkpoint of every partition. Raises one of LOST."""
@@ -98,7 +98,7 @@ class BatchHandler:
                         more = await redrive_page(held, self._consumer, lane, self._parked_task, self._limits)
 
     async def _settle(self, records: Sequence[Record]) -> None:
-        done: dict[Place, bool] = {}  # Effects of earlier attempts; they are not asked for again.
+        done: Done = {}  # Effects of earlier attempts; they are not asked for again.
         attempt = 0
         while True:
             try:
@@ -120,24 +120,21 @@ class BatchHandler:
     async def _fill(self, gap: Gap) -> None:
         log.info("consumer reads a gap", consumer=self._consumer, gap=str(gap))
         try:
-            await self._read(gap.partition, gap.low, gap.high)
+            await self._read({gap.partition: range(gap.low, gap.high)})
         except (KafkaError, *LOST) as error:
             log.warning("consumer cannot read a gap yet", consumer=self._consumer, reason=repr(error))
             await asyncio.sleep(backoff_seconds(3, self._jitter))
 
-    async def _read(self, partition: Partition, low: int, high: int) -> None:
-        async with aclosing(self._reader.pages(partition, low, high)) as pages:
+    async def _read(self, ranges: Mapping[Partition, range]) -> None:
+        async with aclosing(self._reader.pages_of(ranges)) as pages:
             async for page in pages:
                 await self._settle(page)
 
-    async def _once(self, records: Sequence[Record], done: dict[Place, bool]) -> None:
+    async def _once(self, records: Sequence[Record], done: Done) -> None:
         by_partition = _by_partition(records)
         async with self._fence.hold(by_partition) as held:
-            fresh = [
-                record
-                for partition, each in by_partition.items()
-                for record in _not_yet_taken(partition, each, held.next_offsets[partition])
-            ]
+            taken = {p: _not_yet_taken(p, each, held.next_offsets[p]) for p, each in by_partition.items()}
+            fresh = {partition: each for partition, each in taken.items() if each}
             if not fresh:
                 return
             marks: Marks = {}
@@ -149,8 +146,8 @@ class BatchHandler:
             if work.failed or behind:
                 await parking.park(held.connection, self._consumer, [*work.failed, *behind])
             parked_keys = await parking.count_keys(held.connection, self._consumer) if work.failed else 0
-            self._ceiling.count(len(fresh) - len(work.failed), len(work.failed), parked_keys)
-            next_offsets = {record.place.partition: record.offset + 1 for record in fresh}
+            self._ceiling.count(sum(map(len, fresh.values())) - len(work.failed), len(work.failed), parked_keys)
+            next_offsets = {partition: each[-1].offset + 1 for partition, each in fresh.items()}
             await checkpoints.advance(held.connection, self._consumer, next_offsets, marks)
         self._metrics.handled(self._consumer, len(done))
         self._metrics.rejected(self._consumer, sum(done.values()))
@@ -165,32 +162,33 @@ class BatchHandler:
         except (Poison, UnknownFactType) as reason:
             return Task(record, poison=repr(reason))
 
-    def _tasks(self, fresh: Sequence[Record], held: Held, marks: Marks) -> dict[Lane, list[Task]]:
+    def _tasks(self, fresh: Mapping[Partition, Sequence[Record]], held: Held, marks: Marks) -> dict[Lane, list[Task]]:
         """Returns what is to be done, by lane and in order; notes the positions taken. Raises UnknownFactType."""
         lanes: dict[Lane, list[Task]] = {}
-        for record in fresh:
-            task: Task | None
-            try:
-                headers = relay_headers.decode(record.headers)
-            except Poison as poison:
-                task = Task(record, poison=str(poison))
-            else:
-                mark = record.place.partition, headers.source
-                if headers.position <= max(marks.get(mark, 0), held.marks.get(mark, 0)):
-                    continue  # Sent twice by the relay.
-                marks[mark] = headers.position
-                task = self._listing.task(record, headers, self._since)
-            if task is not None:
-                lanes.setdefault(record.lane, []).append(task)
+        for partition, records in fresh.items():
+            for record in records:
+                task: Task | None
+                try:
+                    headers = relay_headers.decode(record.headers)
+                except Poison as poison:
+                    task = Task(record, poison=str(poison))
+                else:
+                    mark = partition, headers.source
+                    if headers.position <= (marks.get(mark) or held.marks.get(mark, 0)):
+                        continue  # Sent twice by the relay.
+                    marks[mark] = headers.position
+                    task = self._listing.task(record, headers, self._since)
+                if task is not None:
+                    lanes.setdefault(record.lane, []).append(task)
         return lanes
 
 
 def _by_partition(records: Iterable[Record]) -> dict[Partition, list[Record]]:
     """Returns each record once, in order: after a rebalance a batch can hold the same offsets twice."""
-    found: dict[Partition, dict[int, Record]] = {}
+    found: dict[tuple[str, int], dict[int, Record]] = {}
     for record in records:
-        found.setdefault(record.place.partition, {})[record.offset] = record
-    return {partition: [each[offset] for offset in sorted(each)] for partition, each in found.items()}
+        found.setdefault((record.topic, record.partition), {})[record.offset] = record
+    return {Partition(*place): [each[offset] for offset in sorted(each)] for place, each in found.items()}
 
 
 def _not_yet_taken(partition: Partition, records: Sequence[Record], next_offset: int) -> list[Record]:

@@ -8,17 +8,20 @@ from kernel.consumers.fence import Held
 from kernel.consumers.limits import ConsumerLimits
 from kernel.consumers.listing import ReactToMany, Task
 from kernel.consumers.passing import BatchTimeSpent, is_passing
-from kernel.consumers.records import Lane, Place, Record
+from kernel.consumers.records import Lane, Record
 from kernel.errors import Rejected
 
 BEHIND = "behind a parked record of its key"
 TRIES = 2
 
+Done = dict[Record, bool]
+"""Records that are through, with whether a rule said no to them."""
+
 
 class Lanes:
-    """Runs tasks under a held fence. `done` says of each task that is through whether a rule said no to it."""
+    """Runs tasks under a held fence and notes in `done` those that are through."""
 
-    def __init__(self, held: Held, done: dict[Place, bool], limits: ConsumerLimits) -> None:
+    def __init__(self, held: Held, done: Done, limits: ConsumerLimits) -> None:
         self._held = held
         self._done = done
         self._together_max = limits.batch_records_max
@@ -37,7 +40,7 @@ class Lanes:
             return
         async with self._held.kept_alive():
             await self._run_together(lanes.values())
-            left = [tasks for tasks in lanes.values() if not all(task.record.place in self._done for task in tasks)]
+            left = [tasks for tasks in lanes.values() if not all(task.record in self._done for task in tasks)]
             ends = await asyncio.gather(*(self._run_lane(tasks) for tasks in left), return_exceptions=True)
         errors = [end for end in ends if isinstance(end, BaseException)]
         if errors:
@@ -51,7 +54,7 @@ class Lanes:
         for tasks in lanes:
             react = _of_all(tasks)
             if react is not None:
-                together.setdefault(react, []).extend(task for task in tasks if task.record.place not in self._done)
+                together.setdefault(react, []).extend(task for task in tasks if task.record not in self._done)
         for react, tasks in together.items():
             for first in range(0, len(tasks), self._together_max):
                 await self._take_many(react, tasks[first : first + self._together_max])
@@ -64,7 +67,7 @@ class Lanes:
             if is_passing(error):
                 raise
         else:
-            self._done.update((task.record.place, False) for task in tasks)
+            self._done.update((task.record, False) for task in tasks)
 
     def _go_on(self) -> None:
         """Raises FenceLost or BatchTimeSpent. To be called before each effect."""
@@ -74,7 +77,7 @@ class Lanes:
 
     async def _run_lane(self, tasks: Sequence[Task]) -> None:
         for number, task in enumerate(tasks):
-            if task.record.place in self._done:
+            if task.record in self._done:
                 continue
             async with self._room:
                 reason = await self._take(task)
@@ -93,14 +96,14 @@ class Lanes:
             try:
                 await task.entry.react(task.fact)
             except Rejected:
-                self._done[task.record.place] = True
+                self._done[task.record] = True
                 return ""
             except Exception as error:
                 if is_passing(error):
                     raise
                 reason = repr(error)
             else:
-                self._done[task.record.place] = False
+                self._done[task.record] = False
                 return ""
         return reason
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
@@ -79,23 +79,36 @@ class LogReader:
 
     async def pages(self, partition: Partition, low: int, high: int) -> AsyncGenerator[list[Record], None]:
         """Yields the records of [low, high) in order. Raises LogChanged when the log does not hold them."""
-        if low >= high:
+        async with aclosing(self.pages_of({partition: range(low, high)})) as pages:
+            async for page in pages:
+                yield page
+
+    async def pages_of(self, ranges: Mapping[Partition, range]) -> AsyncGenerator[list[Record], None]:
+        """Yields the records of these offsets as they come, those of a partition in order. Raises LogChanged."""
+        left = {TopicPartition(*partition): offsets for partition, offsets in ranges.items() if offsets}
+        if not left:
             return
-        place = TopicPartition(*partition)
         async with self.consumer() as consumer:
-            consumer.assign([place])
-            consumer.seek(place, low)
-            while low < high:
+            consumer.assign(list(left))
+            for place, offsets in left.items():
+                consumer.seek(place, offsets.start)
+            while left:
                 try:
-                    page = (await consumer.getmany(place, timeout_ms=WAIT_MS)).get(place, [])
+                    fetched = await consumer.getmany(*left, timeout_ms=WAIT_MS)
                 except OffsetOutOfRangeError as error:
-                    raise LogChanged(f"{partition.topic}, partition {partition.number}, has no offset {low}") from error
-                if not page:
-                    raise KafkaError(f"no records of {partition.topic}, partition {partition.number}, came in time")
-                if page[0].offset != low:
-                    raise LogChanged(f"{partition.topic}, partition {partition.number}, has no offset {low}")
-                low = page[-1].offset + 1
-                yield [record_of(each) for each in page if each.offset < high]
+                    raise LogChanged(f"the log does not hold {_told(left)}") from error
+                if not fetched:
+                    raise KafkaError(f"no records of {_told(left)} came in time")
+                for place, records in fetched.items():
+                    if records[0].offset != left[place].start:
+                        raise LogChanged(f"the log does not hold {_told({place: left[place]})}")
+                    left[place] = range(records[-1].offset + 1, left[place].stop)
+                yield [record_of(e) for place, page in fetched.items() for e in page if e.offset < left[place].stop]
+                left = {place: offsets for place, offsets in left.items() if offsets}
+
+
+def _told(ranges: Mapping[TopicPartition, range]) -> str:
+    return "; ".join(f"{place.topic}, partition {place.partition}, from {o.start}" for place, o in ranges.items())
 
 
 async def _stopped(consumer: AIOKafkaConsumer) -> None:

@@ -13,11 +13,6 @@ class Partition(NamedTuple):
     number: int
 
 
-class Place(NamedTuple):
-    partition: Partition
-    offset: int
-
-
 class Lane(NamedTuple):
     """What is kept in order: the records of one key of one topic."""
 
@@ -25,7 +20,7 @@ class Lane(NamedTuple):
     key: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # each is itself: to compare them would cost as much as to open them
 class Record:
     topic: str
     partition: int
@@ -33,10 +28,6 @@ class Record:
     key: bytes  # empty when the record has none
     value: bytes | None
     headers: Sequence[tuple[str, bytes]]
-
-    @property
-    def place(self) -> Place:
-        return Place(Partition(self.topic, self.partition), self.offset)
 
     @property
     def lane(self) -> Lane:

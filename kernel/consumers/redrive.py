@@ -6,10 +6,10 @@ import structlog
 
 from kernel.consumers import parking
 from kernel.consumers.fence import Held
-from kernel.consumers.lanes import Lanes
+from kernel.consumers.lanes import Done, Lanes
 from kernel.consumers.limits import ConsumerLimits
 from kernel.consumers.listing import Task
-from kernel.consumers.records import Lane, Place, Record
+from kernel.consumers.records import Lane, Record
 
 PAGE_RECORDS_MAX = 100
 
@@ -26,7 +26,7 @@ async def redrive_page(
     """
     page = [parked.record for parked in await parking.parked_records(held.connection, consumer, lane, PAGE_RECORDS_MAX)]
     tasks = [task for task in map(open_record, page) if task is not None]
-    done: dict[Place, bool] = {}
+    done: Done = {}
     work = Lanes(held, done, limits)
     await work.run({lane: tasks})
     kept = {record.offset for record, _ in (*work.failed, *work.behind)}

@@ -48,9 +48,8 @@ class Sweep:
         next_offsets = {p: offset for p, offset in (await self._handler.next_offsets()).items() if p in assigned}
         ends = await self._reader.ends(next_offsets)
         check_ends(next_offsets, ends)
-        for partition, offset in next_offsets.items():
-            if former.get(partition) == offset < ends[partition]:
-                await self._handler.read_up_to(partition, ends[partition])
+        standing = {p: ends[p] for p, offset in next_offsets.items() if former.get(p) == offset < ends[p]}
+        await self._handler.read_up_to(standing)
         await self._handler.redrive(assigned)
         self._metrics.lag_records(self._consumer, sum(ends[p] - offset for p, offset in next_offsets.items()))
         return next_offsets

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from kernel.errors import Poison
 from kernel.facts import EPOCH
@@ -15,8 +15,7 @@ STREAM_CHARACTERS_MAX = 512
 MICROSECOND = timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Headers:
+class Headers(NamedTuple):
     source: str  # <service>/<cell>/<epoch>
     position: int
     stream: str

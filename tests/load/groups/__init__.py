@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 
-from tests.load.groups import api, append
+from tests.load.groups import api, append, consumers, importing
 from tests.load.measuring import Group
 
 GROUPS: Mapping[str, Group] = {
     "P1": append.GROUP,
     "P5": api.GROUP,
+    "P11": consumers.GROUP,
+    "P12": importing.GROUP,
 }
