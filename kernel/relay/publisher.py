@@ -11,6 +11,8 @@ from functools import lru_cache
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.structs import RecordMetadata
 
 from holdspace.kernel.v1.envelope_pb2 import Watermark
 from kernel.errors import WrongSetting
@@ -32,6 +34,10 @@ class Outgoing:
     headers: Headers
 
 
+Batches = dict[TopicPartition, deque[BatchBuilder]]
+"""Records encoded for Kafka, in order within a partition."""
+
+
 class Publisher:
     """Every method raises KafkaError when Kafka does not do its part; what it was to send may then be there or not."""
 
@@ -39,43 +45,64 @@ class Publisher:
         self._producer = producer
         self.consumer = consumer
         self._partitions = partitions
+        self._ends: dict[TopicPartition, int] = {}  # what this producer has sent lies below these offsets
 
     def all_partitions(self) -> list[TopicPartition]:
         """Of the topics that this service owns."""
         return [TopicPartition(topic, number) for topic, count in self._partitions.items() for number in range(count)]
 
     async def publish(self, facts: Iterable[Outgoing]) -> None:
-        """Returns when all are acknowledged.
+        """Returns when all are acknowledged."""
+        await self.send(self.batches(facts))
+
+    def batches(self, facts: Iterable[Outgoing]) -> Batches:
+        found: Batches = {}
+        for fact in facts:
+            number = partition_of(fact.key, self._partitions[fact.topic])
+            queue = found.setdefault(TopicPartition(fact.topic, number), deque())
+            if not queue or not _takes(queue[-1], fact):
+                queue.append(self._producer.create_batch())
+                _takes(queue[-1], fact)
+        return found
+
+    async def send(self, batches: Batches) -> int:
+        """Returns how many records it was, when all are acknowledged.
 
         One batch per partition is under way at a time. Were the next one sent before the answer, it could arrive
         without the first, and consumers, who go by position, would drop the first when it is sent again.
         """
-        waiting: dict[TopicPartition, deque[Outgoing]] = {}
-        for fact in facts:
-            partition = partition_of(fact.key, self._partitions[fact.topic])
-            waiting.setdefault(TopicPartition(fact.topic, partition), deque()).append(fact)
-        while waiting:
-            async with asyncio.TaskGroup() as sends:
-                for partition, queue in waiting.items():
-                    sends.create_task(self._send_batch(partition, queue))
-            waiting = {partition: queue for partition, queue in waiting.items() if queue}
+        sent = 0
+        while batches:
+            first = {partition: queue.popleft() for partition, queue in batches.items()}
+            # Handed over before any is sent, so that all go in one request: the producer has one at a time under way.
+            under_way = [await self._hand_over(partition, batch) for partition, batch in first.items()]
+            for partition, told in zip(first, await asyncio.gather(*under_way), strict=True):
+                records = first[partition].record_count()
+                if told.offset < 0:  # Kafka had it already, and no longer knows where.
+                    self._ends.pop(partition, None)
+                else:
+                    self._sent_up_to(partition, told.offset + records)
+                sent += records
+            batches = {partition: queue for partition, queue in batches.items() if queue}
+        return sent
 
-    async def _send_batch(self, partition: TopicPartition, queue: deque[Outgoing]) -> None:
-        """Takes from the queue what fits into one batch."""
-        batch = self._producer.create_batch()
-        while queue:
-            fact, at_ms = queue[0], microseconds(queue[0].headers.recorded_at) // 1000
-            if batch.append(timestamp=at_ms, key=fact.key, value=fact.value, headers=fact.headers.encode()) is None:
-                break
-            queue.popleft()
+    async def _hand_over(self, partition: TopicPartition, batch: BatchBuilder) -> asyncio.Future[RecordMetadata]:
         batch.close()
-        await (await self._producer.send_batch(batch, partition.topic, partition=partition.partition))
+        told: asyncio.Future[RecordMetadata] = await self._producer.send_batch(
+            batch, partition.topic, partition=partition.partition
+        )
+        return told
+
+    def _sent_up_to(self, partition: TopicPartition, end_offset: int) -> None:
+        self._ends[partition] = max(end_offset, self._ends.get(partition, 0))
 
     async def watermark(self, source: str, position: int, store_time: datetime) -> None:
         """Says in every partition that everything up to the position is there. It must have been acknowledged."""
-        ends = await self.consumer.end_offsets(self.all_partitions())
+        if unknown := set(self.all_partitions()) - self._ends.keys():
+            for partition, end_offset in (await self.consumer.end_offsets(list(unknown))).items():
+                self._sent_up_to(partition, end_offset)
         acknowledgements = []
-        for partition, end_offset in ends.items():
+        for partition, end_offset in self._ends.items():
             value = Watermark(
                 source=source, position=position, store_time=timestamp(store_time), end_offset=end_offset
             ).SerializeToString()
@@ -113,6 +140,12 @@ async def publisher(bootstrap: str, topics: Iterable[str]) -> AsyncIterator[Publ
         with suppress(KafkaError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await asyncio.gather(producer.stop(), consumer.stop())
+
+
+def _takes(batch: BatchBuilder, fact: Outgoing) -> bool:
+    """Adds the fact if there is room, and says whether there was."""
+    at_ms = microseconds(fact.headers.recorded_at) // 1000
+    return batch.append(timestamp=at_ms, key=fact.key, value=fact.value, headers=fact.headers.encode()) is not None
 
 
 def watermark_topic(topic: str) -> str:

@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import asyncpg
@@ -14,22 +15,24 @@ from aiokafka.errors import KafkaError
 from kernel.backoff import backoff_seconds
 from kernel.facts import FactTypes, UnknownFactType, open_envelope
 from kernel.relay.headers import Headers
-from kernel.relay.publisher import Outgoing, Publisher, publisher
+from kernel.relay.publisher import Batches, Outgoing, Publisher, publisher
 from kernel.relay.restored import refuse_restored
 from kernel.relay.session import RelaySession, relay_session
 from kernel.relay.source import READ_EPOCH, Source
 from kernel.tasks import first_to_end
 
 READ_CHECKPOINT = "select position from relay_checkpoint"
+ADVANCE = "update relay_checkpoint set position = $1 where position < $1"
+# Saves how far Kafka has acknowledged on the way: facts that wait for this page do not wait for two round trips.
 READ_PAGE = """
+with advanced as (update relay_checkpoint set position = $3 where position < $3)
 select position, stream, version, recorded_at, fact from facts
 where position > $1 and position <= $1 + $2 order by position"""
-ADVANCE = "update relay_checkpoint set position = $1 where position < $1"
 # The time is taken before the statement's snapshot: every fact committed by then is at or below the head.
 READ_MOMENT = "select statement_timestamp() as store_time, coalesce(max(position), 0) as head from facts"
 
 PAGE_FACTS_MAX = 1_000
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.25  # the net under a lost notification
 WATERMARK_SECONDS = 1.0
 PATIENCE_SECONDS = 5.0
 
@@ -49,6 +52,19 @@ class RelayMetrics(Protocol):
 
 class GapInStore(Exception):  # noqa: N818 - names the finding
     """Positions are dense; a missing one means that the store was tampered with or is broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Facts up to a position, ready to be sent. `facts`: how many were read, private ones included."""
+
+    position: int
+    facts: int
+    batches: Batches
+
+    @property
+    def is_full(self) -> bool:
+        return self.facts == PAGE_FACTS_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +97,8 @@ class Relay:
         self._jitter = jitter
         self._failures = 0  # in a row; what Kafka acknowledges ends the row
         self._stopping = asyncio.Event()
+        self._position = 0  # up to here Kafka has acknowledged everything
+        self._advanced = asyncio.Event()
 
     async def run(self) -> None:
         """Waits for its turn, then relays until `stop`.
@@ -138,27 +156,51 @@ class Relay:
 
     async def _relay_pages(self, session: RelaySession, kafka: Publisher, source: str) -> None:
         """Relays for as long as Kafka takes what it is sent."""
-        position: int = (await session.fetch(READ_CHECKPOINT))[0][0]
-        clock = asyncio.get_running_loop().time
-        watermark_at, moment = clock(), None
+        self._position = (await session.fetch(READ_CHECKPOINT))[0][0]
+        await first_to_end(self._send_pages(session, kafka, source), self._send_watermarks(session, kafka, source))
+
+    async def _send_pages(self, session: RelaySession, kafka: Publisher, source: str) -> None:
+        """Sends one page after the other. While a full one is on its way, the next is read and made ready."""
+        read = partial(self._read_page, session, kafka, source)
+        page = await read(self._position)
         while True:
-            page = await session.fetch(READ_PAGE, position, PAGE_FACTS_MAX)
-            if page:
-                outgoing = list(self._outgoing(page, position, source))
-                with self._expecting_an_answer():
-                    await kafka.publish(outgoing)
-                position = page[-1]["position"]
-                await session.fetch(ADVANCE, position)
-                self._metrics.relayed(len(outgoing))
-            if moment is None and clock() >= watermark_at:
-                watermark_at = clock() + WATERMARK_SECONDS
-                moment = (await session.fetch(READ_MOMENT))[0]
-            if moment is not None and position >= moment["head"]:
-                with self._expecting_an_answer():
-                    await kafka.watermark(source, position, moment["store_time"])
-                moment = None
-            if not page:
+            if not page.facts:
                 await session.wait_for_facts(POLL_SECONDS)
+            if not page.is_full:
+                await self._send(kafka, page)
+                page = await read(page.position)
+                continue
+            ahead = asyncio.ensure_future(read(page.position))
+            try:
+                await self._send(kafka, page)
+                await session.fetch(ADVANCE, page.position)  # A crash sends one page again, not two.
+                page = await ahead
+            finally:
+                ahead.cancel()
+
+    async def _read_page(self, session: RelaySession, kafka: Publisher, source: str, after: int) -> Page:
+        rows = await session.fetch(READ_PAGE, after, PAGE_FACTS_MAX, self._position)
+        batches = kafka.batches(self._outgoing(rows, after, source))
+        return Page(rows[-1]["position"] if rows else after, len(rows), batches)
+
+    async def _send(self, kafka: Publisher, page: Page) -> None:
+        if page.facts:
+            with self._expecting_an_answer():
+                published = await kafka.send(page.batches)
+            self._position = page.position
+            self._advanced.set()
+            self._metrics.relayed(published)
+
+    async def _send_watermarks(self, session: RelaySession, kafka: Publisher, source: str) -> None:
+        """Says once a second how far everything has come that was recorded by then. No fact waits for it."""
+        while True:
+            moment = (await session.fetch(READ_MOMENT))[0]
+            while self._position < moment["head"]:
+                self._advanced.clear()
+                await self._advanced.wait()
+            with self._expecting_an_answer():
+                await kafka.watermark(source, self._position, moment["store_time"])
+            await asyncio.sleep(WATERMARK_SECONDS)
 
     def _outgoing(self, page: Sequence[asyncpg.Record], after: int, source: str) -> Iterator[Outgoing]:
         """Yields what is published, in order. Raises UnknownFactType, Poison or GapInStore."""
