@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaConnectionError
 from prometheus_client import CollectorRegistry
 from structlog.contextvars import bind_contextvars
 
-from kernel import logs
+from kernel import garbage, logs
 from kernel.backoff import backoff_seconds
 from kernel.errors import StoreUnavailable, WrongSetting
 from kernel.lease import LeaseLost
@@ -105,6 +105,7 @@ async def _run(service: str, settings: S, wire: Wire[S], names: Collection[str])
 
     try:
         await Supervisor(metrics, stop, restart=False).keep("wiring", build)
+        garbage.keep_what_is_there()
         await Supervisor(metrics, stop, restart=MIGRATE not in names).run(roles)
     finally:
         endpoint.stop()

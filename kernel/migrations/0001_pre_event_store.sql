@@ -51,6 +51,12 @@ create table requests_call_previous (like requests_call including all);
 create table requests_reaction (like requests_call including all);
 create table requests_reaction_previous (like requests_call including all);
 
+create view accepted_requests as
+    select true as is_call, r.* from requests_call r union all
+    select true, r.* from requests_call_previous r union all
+    select false, r.* from requests_reaction r union all
+    select false, r.* from requests_reaction_previous r;
+
 create table request_periods (
     kind       text        primary key,
     began_at   timestamptz not null default now(),

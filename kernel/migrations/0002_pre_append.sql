@@ -37,6 +37,7 @@ security definer
 set search_path from current
 -- Every check is one descent of an index for each append. On a small table, or one that grew since it was analyzed, the
 -- planner would read all of it instead.
+set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_bitmapscan = off
 set enable_hashjoin = off
@@ -63,7 +64,11 @@ begin
     outcomes := array_fill(0::smallint, array[cardinality(streams)]);
     answers := '{}';
 
-    for found_one in select * from accepted_requests(request_keys, request_calls) loop
+    for found_one in
+        select asked.i, seen.digest, seen.stream, seen.version
+        from unnest(request_keys, request_calls) with ordinality asked (key, is_call, i)
+        join accepted_requests seen on seen.key = asked.key and seen.is_call = asked.is_call
+    loop
         refused := true;
         if found_one.digest = request_digests[found_one.i] then
             outcomes[found_one.i] := 1;
@@ -118,16 +123,20 @@ begin
           and xmin = pg_current_xact_id()::xid;
     end if;
 
-    insert into requests_call (key, digest, stream, version)
-    select r.key, r.digest, r.stream, r.expected + r.length
-    from unnest(request_keys, request_digests, streams, expected, lengths, request_calls, outcomes)
-        r (key, digest, stream, expected, length, is_call, outcome)
-    where r.is_call and r.outcome = 0;
-    insert into requests_reaction (key, digest, stream, version)
-    select r.key, r.digest, r.stream, r.expected + r.length
-    from unnest(request_keys, request_digests, streams, expected, lengths, request_calls, outcomes)
-        r (key, digest, stream, expected, length, is_call, outcome)
-    where not r.is_call and r.outcome = 0;
+    if true = any (request_calls) then
+        insert into requests_call (key, digest, stream, version)
+        select r.key, r.digest, r.stream, r.expected + r.length
+        from unnest(request_keys, request_digests, streams, expected, lengths, request_calls, outcomes)
+            r (key, digest, stream, expected, length, is_call, outcome)
+        where r.is_call and r.outcome = 0;
+    end if;
+    if false = any (request_calls) then
+        insert into requests_reaction (key, digest, stream, version)
+        select r.key, r.digest, r.stream, r.expected + r.length
+        from unnest(request_keys, request_digests, streams, expected, lengths, request_calls, outcomes)
+            r (key, digest, stream, expected, length, is_call, outcome)
+        where not r.is_call and r.outcome = 0;
+    end if;
 
     if timer_of is not null then
         delete from timers t using unnest(timer_of, timer_names) n (append, name)
@@ -140,33 +149,17 @@ begin
 end
 $$;
 
--- Which of these requests were accepted, in this period or the one before. Takes the append lock: an append still on its
--- way has either committed by then or will meet what is decided next.
-create function accepted_requests(keys bytea[], calls boolean[])
-returns table (i integer, digest bytea, stream text, version integer)
+-- What became of a request that was accepted, in this period or the one before. Takes the append lock: an append still on
+-- its way has either committed by then or will meet what is decided next.
+create function find_request(asked_key bytea, asked_call boolean, out digest bytea, out answer jsonb)
 language plpgsql
 security definer
 set search_path from current
-set enable_seqscan = off
-set enable_bitmapscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
 as $$
 begin
     perform pg_advisory_xact_lock('facts'::regclass::oid::bigint);
-    return query
-    select asked.i::integer, seen.digest, seen.stream, seen.version
-    from unnest(keys, calls) with ordinality asked (key, is_call, i)
-    join lateral (
-        select r.digest, r.stream, r.version from requests_call r where asked.is_call and r.key = asked.key
-        union all
-        select r.digest, r.stream, r.version from requests_call_previous r where asked.is_call and r.key = asked.key
-        union all
-        select r.digest, r.stream, r.version from requests_reaction r where not asked.is_call and r.key = asked.key
-        union all
-        select r.digest, r.stream, r.version from requests_reaction_previous r
-        where not asked.is_call and r.key = asked.key
-    ) seen on true;
+    select seen.digest, seen_answer(seen.stream, seen.version) into digest, answer
+    from accepted_requests seen where seen.key = asked_key and seen.is_call = asked_call;
 end
 $$;
 
@@ -245,4 +238,4 @@ end
 $$;
 
 revoke all on all functions in schema {service} from public;
-grant execute on function append, accepted_requests, seen_answer, rotate_requests to {service}_api;
+grant execute on function append, find_request, seen_answer, rotate_requests to {service}_api;

@@ -3,35 +3,10 @@
 
 CREATE SCHEMA {service};
 
-CREATE FUNCTION {service}.accepted_requests(keys bytea[], calls boolean[]) RETURNS TABLE(i integer, digest bytea, stream text, version integer)
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO '{service}', 'public'
-    SET enable_seqscan TO 'off'
-    SET enable_bitmapscan TO 'off'
-    SET enable_hashjoin TO 'off'
-    SET enable_mergejoin TO 'off'
-    AS $$
-begin
-    perform pg_advisory_xact_lock('facts'::regclass::oid::bigint);
-    return query
-    select asked.i::integer, seen.digest, seen.stream, seen.version
-    from unnest(keys, calls) with ordinality asked (key, is_call, i)
-    join lateral (
-        select r.digest, r.stream, r.version from requests_call r where asked.is_call and r.key = asked.key
-        union all
-        select r.digest, r.stream, r.version from requests_call_previous r where asked.is_call and r.key = asked.key
-        union all
-        select r.digest, r.stream, r.version from requests_reaction r where not asked.is_call and r.key = asked.key
-        union all
-        select r.digest, r.stream, r.version from requests_reaction_previous r
-        where not asked.is_call and r.key = asked.key
-    ) seen on true;
-end
-$$;
-
 CREATE FUNCTION {service}.append(streams text[], expected integer[], lengths integer[], request_keys bytea[], request_digests bytea[], request_calls boolean[], fact_of integer[], fact_streams text[], fact_versions integer[], fact_bytes bytea[], dependency_of integer[], dependency_streams text[], dependency_versions integer[], claims_of integer[], claims jsonb[], timer_of integer[], timer_names text[], timer_due timestamp with time zone[], attachment_of integer[], attachment_ids text[], attachment_bytes bytea[], OUT head bigint, OUT recorded timestamp with time zone, OUT outcomes smallint[], OUT answers jsonb) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO '{service}', 'public'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     SET enable_hashjoin TO 'off'
@@ -58,7 +33,11 @@ begin
     outcomes := array_fill(0::smallint, array[cardinality(streams)]);
     answers := '{}';
 
-    for found_one in select * from accepted_requests(request_keys, request_calls) loop
+    for found_one in
+        select asked.i, seen.digest, seen.stream, seen.version
+        from unnest(request_keys, request_calls) with ordinality asked (key, is_call, i)
+        join accepted_requests seen on seen.key = asked.key and seen.is_call = asked.is_call
+    loop
         refused := true;
         if found_one.digest = request_digests[found_one.i] then
             outcomes[found_one.i] := 1;
@@ -113,16 +92,20 @@ begin
           and xmin = pg_current_xact_id()::xid;
     end if;
 
-    insert into requests_call (key, digest, stream, version)
-    select r.key, r.digest, r.stream, r.expected + r.length
-    from unnest(request_keys, request_digests, streams, expected, lengths, request_calls, outcomes)
-        r (key, digest, stream, expected, length, is_call, outcome)
-    where r.is_call and r.outcome = 0;
-    insert into requests_reaction (key, digest, stream, version)
-    select r.key, r.digest, r.stream, r.expected + r.length
-    from unnest(request_keys, request_digests, streams, expected, lengths, request_calls, outcomes)
-        r (key, digest, stream, expected, length, is_call, outcome)
-    where not r.is_call and r.outcome = 0;
+    if true = any (request_calls) then
+        insert into requests_call (key, digest, stream, version)
+        select r.key, r.digest, r.stream, r.expected + r.length
+        from unnest(request_keys, request_digests, streams, expected, lengths, request_calls, outcomes)
+            r (key, digest, stream, expected, length, is_call, outcome)
+        where r.is_call and r.outcome = 0;
+    end if;
+    if false = any (request_calls) then
+        insert into requests_reaction (key, digest, stream, version)
+        select r.key, r.digest, r.stream, r.expected + r.length
+        from unnest(request_keys, request_digests, streams, expected, lengths, request_calls, outcomes)
+            r (key, digest, stream, expected, length, is_call, outcome)
+        where not r.is_call and r.outcome = 0;
+    end if;
 
     if timer_of is not null then
         delete from timers t using unnest(timer_of, timer_names) n (append, name)
@@ -170,6 +153,17 @@ begin
 end
 $$;
 
+CREATE FUNCTION {service}.find_request(asked_key bytea, asked_call boolean, OUT digest bytea, OUT answer jsonb) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO '{service}', 'public'
+    AS $$
+begin
+    perform pg_advisory_xact_lock('facts'::regclass::oid::bigint);
+    select seen.digest, seen_answer(seen.stream, seen.version) into digest, answer
+    from accepted_requests seen where seen.key = asked_key and seen.is_call = asked_call;
+end
+$$;
+
 CREATE FUNCTION {service}.rotate_requests() RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO '{service}', 'public'
@@ -203,6 +197,63 @@ CREATE FUNCTION {service}.seen_answer(answered_stream text, answered_version int
         (select max(f.position) from facts f),
         0))
 $$;
+
+CREATE TABLE {service}.requests_call (
+    key bytea NOT NULL,
+    digest bytea NOT NULL,
+    stream text NOT NULL,
+    version integer NOT NULL
+);
+
+CREATE TABLE {service}.requests_call_previous (
+    key bytea NOT NULL,
+    digest bytea NOT NULL,
+    stream text NOT NULL,
+    version integer NOT NULL
+);
+
+CREATE TABLE {service}.requests_reaction (
+    key bytea NOT NULL,
+    digest bytea NOT NULL,
+    stream text NOT NULL,
+    version integer NOT NULL
+);
+
+CREATE TABLE {service}.requests_reaction_previous (
+    key bytea NOT NULL,
+    digest bytea NOT NULL,
+    stream text NOT NULL,
+    version integer NOT NULL
+);
+
+CREATE VIEW {service}.accepted_requests AS
+ SELECT true AS is_call,
+    r.key,
+    r.digest,
+    r.stream,
+    r.version
+   FROM {service}.requests_call r
+UNION ALL
+ SELECT true AS is_call,
+    r.key,
+    r.digest,
+    r.stream,
+    r.version
+   FROM {service}.requests_call_previous r
+UNION ALL
+ SELECT false AS is_call,
+    r.key,
+    r.digest,
+    r.stream,
+    r.version
+   FROM {service}.requests_reaction r
+UNION ALL
+ SELECT false AS is_call,
+    r.key,
+    r.digest,
+    r.stream,
+    r.version
+   FROM {service}.requests_reaction_previous r;
 
 CREATE TABLE {service}.attachments (
     id text NOT NULL,
@@ -307,34 +358,6 @@ CREATE TABLE {service}.request_periods (
     keeps_days integer NOT NULL
 );
 
-CREATE TABLE {service}.requests_call (
-    key bytea NOT NULL,
-    digest bytea NOT NULL,
-    stream text NOT NULL,
-    version integer NOT NULL
-);
-
-CREATE TABLE {service}.requests_call_previous (
-    key bytea NOT NULL,
-    digest bytea NOT NULL,
-    stream text NOT NULL,
-    version integer NOT NULL
-);
-
-CREATE TABLE {service}.requests_reaction (
-    key bytea NOT NULL,
-    digest bytea NOT NULL,
-    stream text NOT NULL,
-    version integer NOT NULL
-);
-
-CREATE TABLE {service}.requests_reaction_previous (
-    key bytea NOT NULL,
-    digest bytea NOT NULL,
-    stream text NOT NULL,
-    version integer NOT NULL
-);
-
 CREATE TABLE {service}.store_identity (
     singleton boolean DEFAULT true NOT NULL,
     epoch integer NOT NULL,
@@ -426,19 +449,27 @@ ALTER TABLE ONLY {service}.parked_records
 GRANT USAGE ON SCHEMA {service} TO {service}_api;
 GRANT USAGE ON SCHEMA {service} TO {service}_reader;
 
-REVOKE ALL ON FUNCTION {service}.accepted_requests(keys bytea[], calls boolean[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION {service}.accepted_requests(keys bytea[], calls boolean[]) TO {service}_api;
-
 REVOKE ALL ON FUNCTION {service}.append(streams text[], expected integer[], lengths integer[], request_keys bytea[], request_digests bytea[], request_calls boolean[], fact_of integer[], fact_streams text[], fact_versions integer[], fact_bytes bytea[], dependency_of integer[], dependency_streams text[], dependency_versions integer[], claims_of integer[], claims jsonb[], timer_of integer[], timer_names text[], timer_due timestamp with time zone[], attachment_of integer[], attachment_ids text[], attachment_bytes bytea[], OUT head bigint, OUT recorded timestamp with time zone, OUT outcomes smallint[], OUT answers jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION {service}.append(streams text[], expected integer[], lengths integer[], request_keys bytea[], request_digests bytea[], request_calls boolean[], fact_of integer[], fact_streams text[], fact_versions integer[], fact_bytes bytea[], dependency_of integer[], dependency_streams text[], dependency_versions integer[], claims_of integer[], claims jsonb[], timer_of integer[], timer_names text[], timer_due timestamp with time zone[], attachment_of integer[], attachment_ids text[], attachment_bytes bytea[], OUT head bigint, OUT recorded timestamp with time zone, OUT outcomes smallint[], OUT answers jsonb) TO {service}_api;
 
 REVOKE ALL ON FUNCTION {service}.claim(claiming_stream text, wanted jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION {service}.find_request(asked_key bytea, asked_call boolean, OUT digest bytea, OUT answer jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION {service}.find_request(asked_key bytea, asked_call boolean, OUT digest bytea, OUT answer jsonb) TO {service}_api;
 
 REVOKE ALL ON FUNCTION {service}.rotate_requests() FROM PUBLIC;
 GRANT ALL ON FUNCTION {service}.rotate_requests() TO {service}_api;
 
 REVOKE ALL ON FUNCTION {service}.seen_answer(answered_stream text, answered_version integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION {service}.seen_answer(answered_stream text, answered_version integer) TO {service}_api;
+
+GRANT SELECT ON TABLE {service}.requests_call TO {service}_api;
+
+GRANT SELECT ON TABLE {service}.requests_call_previous TO {service}_api;
+
+GRANT SELECT ON TABLE {service}.requests_reaction TO {service}_api;
+
+GRANT SELECT ON TABLE {service}.requests_reaction_previous TO {service}_api;
 
 GRANT SELECT,DELETE ON TABLE {service}.attachments TO {service}_api;
 
@@ -472,14 +503,6 @@ GRANT SELECT,INSERT,UPDATE ON TABLE {service}.reaction_checkpoints TO {service}_
 GRANT SELECT,UPDATE ON TABLE {service}.relay_checkpoint TO {service}_reader;
 
 GRANT SELECT ON TABLE {service}.request_periods TO {service}_api;
-
-GRANT SELECT ON TABLE {service}.requests_call TO {service}_api;
-
-GRANT SELECT ON TABLE {service}.requests_call_previous TO {service}_api;
-
-GRANT SELECT ON TABLE {service}.requests_reaction TO {service}_api;
-
-GRANT SELECT ON TABLE {service}.requests_reaction_previous TO {service}_api;
 
 GRANT SELECT ON TABLE {service}.store_identity TO {service}_api;
 GRANT SELECT ON TABLE {service}.store_identity TO {service}_reader;

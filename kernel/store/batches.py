@@ -9,7 +9,7 @@ from kernel.errors import DeadlinePassed, Overloaded
 from kernel.store.interface import Append, Appended, NameClaim
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Waiting:
     append: Append
     answer: asyncio.Future[Appended]

@@ -18,6 +18,9 @@ LOST = (
     asyncpg.exceptions.ConnectionDoesNotExistError,
 )
 
+# asyncpg says it this way when the connection goes between the two halves of a statement, or the pool was closed.
+GONE = (*LOST, asyncpg.InterfaceError)
+
 # The transaction was rolled back through no fault of its own: it may be tried again.
 TRANSIENT = (
     asyncpg.SerializationError,

@@ -6,14 +6,15 @@ import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 import asyncpg
 
-from kernel.errors import Poison, StoreUnavailable
-from kernel.store.append_call import APPEND, arguments, outcomes, refusal
+from kernel.errors import StoreUnavailable
+from kernel.store.append_call import refusal
+from kernel.store.appender import CLOSED, Appender, AppendMetrics, fail
 from kernel.store.batches import AppendQueue, Waiting
-from kernel.store.connections import LOST, TRANSIENT, connect
+from kernel.store.connections import GONE, LOST, TRANSIENT, connect
 from kernel.store.interface import (
     Append,
     Appended,
@@ -31,9 +32,7 @@ READ_ALL = """
 select position, stream, version, recorded_at, fact from facts
 where position > $1 and position <= $1 + $2 order by position"""
 HEAD = "select coalesce(max(position), 0) from facts"
-FIND_REQUEST = """
-select digest, seen_answer(stream, version) as answer
-from accepted_requests(array[$1::bytea], array[$2::boolean])"""
+FIND_REQUEST = "select digest, answer from find_request($1, $2)"
 HOLDERS = """
 select stream from claimed_ranges where resource = $1 and lower(during) >= $2 order by lower(during)"""
 TAKE_TIMERS = """
@@ -50,16 +49,6 @@ insert into reaction_checkpoints (name, position) values ($1, $2)
 on conflict (name) do update set position = excluded.position"""
 
 
-# asyncpg says it this way when the connection goes between the two halves of a statement, or the pool was closed.
-GONE = (*LOST, asyncpg.InterfaceError)
-CLOSED = "the store is closed"
-
-
-class AppendMetrics(Protocol):
-    def appended(self, outcome: str) -> None: ...
-    def batch(self, appends: int, waiting: int) -> None: ...
-
-
 class PostgresStore:
     """One service's store. `open` it before use and `close` it after; appends that wait at the close fail."""
 
@@ -71,17 +60,19 @@ class PostgresStore:
         *,
         waiting_max: int = 4096,
         batch_max: int = 128,
+        batches_in_flight: int = 2,
         readers_max: int = 8,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._database_url = database_url
         self._service = service
-        self._metrics = metrics
         self._queue = AppendQueue(waiting_max, batch_max)
+        self._appenders = [
+            Appender(self._queue, self._connect, self.find_request, metrics, jitter=jitter)
+            for _ in range(batches_in_flight)
+        ]
         self._readers_max = readers_max
-        self._jitter = jitter
         self._readers: asyncpg.Pool | None = None
-        self._appender: asyncpg.Connection | None = None
         self._listener: asyncpg.Connection | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._committed = asyncio.Event()  # our own commits, still to be notified
@@ -100,18 +91,20 @@ class PostgresStore:
             )
         except LOST as error:
             raise StoreUnavailable from error
-        self._tasks = [asyncio.create_task(self._append_batches()), asyncio.create_task(self._notify())]
+        self._tasks = [asyncio.create_task(appender.run(self._committed.set)) for appender in self._appenders]
+        self._tasks.append(asyncio.create_task(self._notify()))
 
     async def close(self) -> None:
         self._closed = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        _fail(self._queue.take_all(), StoreUnavailable(CLOSED))
-        for connection in (self._appender, self._listener):
-            if connection is not None:
-                with suppress(*GONE):
-                    await connection.close(timeout=2)
+        fail(self._queue.take_all(), StoreUnavailable(CLOSED))
+        for appender in self._appenders:
+            await appender.close()
+        if self._listener is not None:
+            with suppress(*GONE):
+                await self._listener.close(timeout=2)
         if self._readers is not None:
             await self._readers.close()
 
@@ -123,68 +116,6 @@ class PostgresStore:
         answer: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
         self._queue.put(Waiting(append, answer))
         return await answer
-
-    async def _append_batches(self) -> None:
-        """One batch is on its way at a time: commits under the lock are serial anyway."""
-        while True:
-            batch = await self._queue.take(asyncio.get_running_loop().time())
-            if batch:
-                self._metrics.batch(len(batch), len(self._queue))
-                try:
-                    await self._append_batch(batch)
-                except asyncio.CancelledError:
-                    _fail(batch, StoreUnavailable(CLOSED))
-                    raise
-                except Exception as error:  # a fault of ours is theirs to hear of, and no end of appending
-                    _fail(batch, error)
-
-    async def _append_batch(self, batch: Sequence[Waiting]) -> None:
-        appends = [waiting.append for waiting in batch]
-        try:
-            results = await self._call(appends)
-        except GONE:
-            await self._settle_lost(batch)
-        except TRANSIENT as error:
-            _fail(batch, StoreUnavailable(str(error)))
-        except (asyncpg.PostgresError, ValueError) as error:
-            if len(batch) == 1:
-                _fail(batch, Poison(f"{type(error).__name__}: {error}"))
-                return
-            for waiting in batch:  # One of them is bad; alone it gets its own error.
-                await self._append_batch([waiting])
-        else:
-            self._committed.set()
-            for waiting, result in zip(batch, results, strict=True):
-                self._metrics.appended(result.outcome.name)
-                if not waiting.answer.done():
-                    waiting.answer.set_result(result)
-
-    async def _call(self, appends: Sequence[Append]) -> list[Appended]:
-        if self._appender is None or self._appender.is_closed():
-            self._appender = await self._connect()
-        row = await self._appender.fetchrow(APPEND, *arguments(appends))
-        return outcomes(appends, row["head"], row["outcomes"], row["answers"])
-
-    async def _settle_lost(self, batch: Sequence[Waiting]) -> None:
-        """The connection went away, before or after the commit: ask which requests were accepted, never guess."""
-        if self._appender is not None:
-            self._appender.terminate()
-            self._appender = None
-        for attempt in range(5):
-            try:
-                for waiting in batch:
-                    found = await self.find_request(waiting.append.request)
-                    if waiting.answer.done():
-                        continue
-                    if found is None or found.outcome is not Outcome.REQUEST_SEEN:
-                        waiting.answer.set_exception(StoreUnavailable("connection lost before the commit"))
-                    else:
-                        waiting.answer.set_result(found)
-            except (StoreUnavailable, *TRANSIENT):
-                await asyncio.sleep(min(2.0, 0.1 * 2**attempt) * (0.5 + self._jitter()))
-            else:
-                return
-        _fail(batch, StoreUnavailable("connection lost; whether the append took effect is not known"))
 
     async def _notify(self) -> None:
         """Tells readers that facts came, once for as many batches as committed meanwhile. Never inside the append: it
@@ -199,11 +130,11 @@ class PostgresStore:
     # Reads.
 
     async def find_request(self, request: Request) -> Appended | None:
-        rows = await self._fetch(FIND_REQUEST, request.key, request.kind is RequestKind.CALL)
-        if not rows:
+        (found,) = await self._fetch(FIND_REQUEST, request.key, request.kind is RequestKind.CALL)
+        if found["digest"] is None:
             return None
-        answer = json.loads(rows[0]["answer"])
-        same = rows[0]["digest"] == request.digest
+        answer = json.loads(found["answer"])
+        same = found["digest"] == request.digest
         return refusal(Outcome.REQUEST_SEEN if same else Outcome.REQUEST_REUSED, "", answer)
 
     async def read_stream(self, stream: str, after_version: int = 0, up_to: int | None = None) -> Sequence[Recorded]:
@@ -266,9 +197,3 @@ class PostgresStore:
 
 async def _keep_session(_: asyncpg.Connection) -> None:
     """Nothing is set on these sessions, so there is nothing to reset: the reset is a second round trip."""
-
-
-def _fail(batch: Sequence[Waiting], error: Exception) -> None:
-    for waiting in batch:
-        if not waiting.answer.done():
-            waiting.answer.set_exception(error)

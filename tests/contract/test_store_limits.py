@@ -26,7 +26,7 @@ async def somebody_else_appending(database_url: str) -> AsyncIterator[None]:
 @pytest.fixture
 async def narrow_store(database_url: str) -> AsyncIterator[PostgresStore]:
     """Sends one append at a time and lets four wait."""
-    store = PostgresStore(database_url, "messaging", Counted(), waiting_max=4, batch_max=1)
+    store = PostgresStore(database_url, "messaging", Counted(), waiting_max=4, batch_max=1, batches_in_flight=1)
     await store.open()
     await store.append(append("warm"))
     yield store

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
+from kernel import garbage
 from tests.load.stack import Stack
 
 # What a cell measured in one round, by figure: "per_second", "p50_ms", "p99_ms", "seconds", "bytes" and the like.
@@ -107,6 +108,7 @@ async def measure(group: Group, stack: Stack, options: Options, say: Callable[[s
     measured = Measured()
     rounds = min(options.rounds, group.rounds_max or options.rounds)
     async with group.open(stack, options) as cells:
+        garbage.keep_what_is_there()  # as in a service
         for number in range(1, rounds + 1):
             for cell in cells:
                 say(f"{group.title}: round {number} of {rounds}: {cell.name}")

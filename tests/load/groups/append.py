@@ -1,5 +1,6 @@
 """P1, P2: appends of one process beside a client that checks nothing, and beside another library for event sourcing."""
 
+import random
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -46,18 +47,19 @@ async def fill(database_url: str, facts: int) -> None:
     await connection.close()
 
 
-def an_append(fact: bytes, *, dependencies: int = 0) -> Append:
+def an_append(fact: bytes, *, has_dependency: bool = False) -> Append:
     """An append to a new stream, by a request of its own."""
-    stream = f"conversation-{secrets.token_hex(16)}"
-    depends_on = {f"client-{secrets.token_hex(16)}": 0 for _ in range(dependencies)}
-    return Append(stream, 0, [fact], Request(secrets.token_bytes(32), secrets.token_bytes(32)), depends_on=depends_on)
+    number = random.getrandbits(512).to_bytes(64)
+    stream = f"conversation-{number[:16].hex()}"
+    depends_on = {f"client-{number[16:32].hex()}": 0} if has_dependency else {}
+    return Append(stream, 0, [fact], Request(number[:32], number[32:]), depends_on=depends_on)
 
 
-def appending(store: PostgresStore, callers: int, *, dependencies: int = 0) -> Callable[[], Awaitable[Reading]]:
+def appending(store: PostgresStore, callers: int, *, has_dependency: bool = False) -> Callable[[], Awaitable[Reading]]:
     fact = secrets.token_bytes(pgbench.FACT_BYTES)
 
     async def append() -> None:
-        await store.append(an_append(fact, dependencies=dependencies))
+        await store.append(an_append(fact, has_dependency=has_dependency))
 
     return lambda: for_a_while([append] * callers)
 
@@ -73,7 +75,7 @@ async def open_cells(stack: Stack, options: Options) -> AsyncIterator[Sequence[C
             pgbench.one_row(database_url, stack.folder),
             pgbench.many_rows(database_url, stack.folder),
             Cell(WITH_REQUEST, appending(store, CALLERS)),
-            Cell(WITH_DEPENDENCY, appending(store, CALLERS, dependencies=1)),
+            Cell(WITH_DEPENDENCY, appending(store, CALLERS, has_dependency=True)),
             Cell(FEWER, appending(store, FEWER_CALLERS)),
         ]
         await store.close()
