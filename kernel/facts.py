@@ -1,9 +1,10 @@
 """Facts as bytes: one envelope, sealed once when decided, opened wherever it is read."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import ModuleType
+from typing import NoReturn
 
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.message import DecodeError, Message
@@ -49,6 +50,7 @@ class FactTypes:
         found = [fact_type for module in modules for fact_type in _fact_types(module.DESCRIPTOR)]
         self._by_name = {fact_type.name: fact_type for fact_type in found}
         self._by_message = {fact_type.message: fact_type for fact_type in found}
+        self._decoders = Decoders({fact_type.name: fact_type.message.FromString for fact_type in found})
 
     def __iter__(self) -> Iterator[FactType]:
         return iter(self._by_name.values())
@@ -75,13 +77,30 @@ class FactTypes:
 
     def payload(self, envelope: Envelope) -> Message:
         """Returns the payload as its own message. Raises UnknownFactType, or Poison for bytes that do not decode."""
-        fact_type = self._by_name.get(envelope.type)
-        if fact_type is None:
-            raise UnknownFactType(envelope.type)
         try:
-            return fact_type.message.FromString(envelope.payload)
+            return self._decoders[envelope.type](envelope.payload)
         except DecodeError as error:
             raise Poison(f"payload of {envelope.type} does not decode") from error
+
+    def open_all(self, facts: Iterable[bytes]) -> Iterator[tuple[Envelope, Message]]:
+        """Yields the envelope and the payload of each fact. Raises UnknownFactType or Poison at the first that fails.
+
+        A loop of its own, since a replay spends most of its time here and a call per fact would show.
+        """
+        envelope_of, decoders = Envelope.FromString, self._decoders
+        try:
+            for fact in facts:
+                envelope = envelope_of(fact)
+                yield envelope, decoders[envelope.type](envelope.payload)
+        except DecodeError as error:
+            raise Poison("an envelope or its payload does not decode") from error
+
+
+class Decoders(dict[str, Callable[[bytes], Message]]):
+    """From bytes to a message, by the name of the type."""
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise UnknownFactType(name)
 
 
 def open_envelope(fact: bytes) -> Envelope:
@@ -103,7 +122,7 @@ def timestamp(instant: datetime) -> Timestamp:
 
 def instant(stamp: Timestamp) -> datetime:
     """Returns the instant in UTC, cut to microseconds."""
-    return stamp.ToDatetime(UTC)
+    return EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)  # a third of ToDatetime's time
 
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

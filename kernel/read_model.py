@@ -4,17 +4,16 @@ A read model has no migrations. When its definition changes it is built again be
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 from google.protobuf.message import Message
 
 from kernel.facts import FactTypes
-from kernel.own_facts import OwnFact, opened
-from kernel.store.interface import Recorded
+from kernel.projected import Rows, Writes
+from kernel.replay import page_of
 
 PAGE_FACTS_MAX = 2_000
 
@@ -24,42 +23,29 @@ create table if not exists read_model_checkpoint (
     position   bigint  not null,
     definition text    not null
 )"""
-PAGE = """
-select position, stream, version, recorded_at, fact from facts
-where position > $1 and position <= $1 + $2 order by position"""
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """A named statement, and its parameters out of a fact. None: this fact does not concern the statement."""
-
-    statement: str
-    values: Callable[[OwnFact, Any], Sequence[object] | None]
 
 
 @dataclass(frozen=True, slots=True)
 class ReadModel:
     """`tables`: a .sql file that creates them; `statements`: by name; `writes`: by fact; `ignores`: facts that change
-    no row. A fact in neither stops the projection.
-
-    The statements of a page run one after the other, in the order they are first listed in `writes`, each with all its
-    rows in the order of the facts: many times faster than fact by fact. What must keep its order is one statement.
+    no row. A fact in neither stops the projection. `revision`: raised when the same facts come to other values, which
+    the SQL does not show (tests/contract/test_rows.py notices).
     """
 
     tables: Path
     statements: Mapping[str, str]
-    writes: Mapping[type[Message], Sequence[Write]]
+    writes: Writes
     ignores: Sequence[type[Message]] = ()
+    revision: int = 1
 
     @property
     def definition(self) -> str:
         """Tells one definition of the rows from another."""
         text = self.tables.read_text() + "".join(f"{name}{sql}" for name, sql in sorted(self.statements.items()))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hashlib.sha256(f"{text}{self.revision}".encode()).hexdigest()
 
-
-class UnlistedFact(Exception):  # noqa: N818 - names the finding
-    """A fact that the read model neither writes nor ignores."""
+    def rows(self) -> Rows:
+        return Rows(self.writes, self.ignores)
 
 
 async def create(connection: asyncpg.Connection, service: str, model: ReadModel, schema: str) -> None:
@@ -86,30 +72,19 @@ async def project(
 
     The checkpoint's row is locked for the page: of two processes one applies a fact.
     """
+    rows = model.rows()
     async with connection.transaction():
         position = await connection.fetchval("select position from read_model_checkpoint for update")
-        page = [opened(Recorded(*row), fact_types) for row in await connection.fetch(PAGE, position, facts_max)]
-        for statement, rows in _rows(page, model).items():
-            if rows:
-                await connection.executemany(model.statements[statement], rows)
-        if page:
-            await connection.execute("update read_model_checkpoint set position = $1", page[-1].position)
-    return len(page)
+        rows.take(await page_of(connection, fact_types, position, position + facts_max))
+        if rows.facts:
+            await write(connection, model, rows)
+    return rows.facts
 
 
-def _rows(page: Sequence[OwnFact], model: ReadModel) -> dict[str, list[Sequence[object]]]:
-    rows: dict[str, list[Sequence[object]]] = {w.statement: [] for writes in model.writes.values() for w in writes}
-    for fact in page:
-        writes = model.writes.get(type(fact.payload))
-        if writes is None:
-            if type(fact.payload) not in model.ignores:
-                raise UnlistedFact(fact.envelope.type)
-            continue
-        for write in writes:
-            values = write.values(fact, fact.payload)
-            if values is not None:
-                rows[write.statement].append(values)
-    return rows
+async def write(connection: asyncpg.Connection, model: ReadModel, rows: Rows) -> None:
+    """Writes the rows with the checkpoint that goes with them, in the caller's transaction."""
+    await rows.write(connection, model.statements)
+    await connection.execute("update read_model_checkpoint set position = $1", rows.position)
 
 
 async def digest(connection: asyncpg.Connection, schema: str) -> str:

@@ -10,19 +10,20 @@ from holdspace.age_verification.v1.events_pb2 import (
 )
 from holdspace.age_verification.v1.private_pb2 import AgeSelfDeclared, EvidenceUnreadable, VerificationRequested
 from kernel.facts import instant
-from kernel.own_facts import OwnFact
-from kernel.read_model import ReadModel, Write
+from kernel.projected import Each
+from kernel.read_model import ReadModel
+from kernel.replay import StoredFact
 from kernel.sql import queries
 from services.age_verification.domain.client_age import State
 
 HERE = Path(__file__).parent
 
 
-def assured_row(_: OwnFact, fact: AgeAssured) -> tuple[object, ...]:
+def assured_row(_: StoredFact, fact: AgeAssured) -> tuple[object, ...]:
     return (fact.client_id, State.EXPIRED.value, instant(fact.expires_at), fact.method, fact.assurance_level)
 
 
-def under_age_row(_: OwnFact, fact: ClientFoundUnderAge) -> tuple[object, ...]:
+def under_age_row(_: StoredFact, fact: ClientFoundUnderAge) -> tuple[object, ...]:
     return (fact.client_id, State.UNDER_AGE.value, None, fact.method, fact.assurance_level)
 
 
@@ -30,15 +31,15 @@ READ_MODEL = ReadModel(
     tables=HERE / "read_model.sql",
     statements=queries(HERE / "projections.sql"),
     writes={
-        VerificationRequested: [Write("set_state", lambda _, fact: (fact.client_id, State.PENDING.value))],
+        VerificationRequested: [Each("set_state", lambda _, fact: (fact.client_id, State.PENDING.value))],
         EvidenceUnreadable: [
-            Write("set_state", lambda _, fact: (fact.client_id, State.UNREADABLE.value)),
-            Write("count_unreadable", lambda read, fact: (fact.client_id, read.occurred_at)),
+            Each("set_state", lambda _, fact: (fact.client_id, State.UNREADABLE.value)),
+            Each("count_unreadable", lambda read, fact: (fact.client_id, read.occurred_at)),
         ],
-        AgeAssured: [Write("set_finding", assured_row)],
-        ClientFoundUnderAge: [Write("set_finding", under_age_row)],
-        AgeAssuranceRevoked: [Write("end_assurance", lambda _, fact: (fact.client_id, State.REVOKED.value))],
-        UnderAgeReversed: [Write("forget", lambda _, fact: (fact.client_id,))],
+        AgeAssured: [Each("set_finding", assured_row)],
+        ClientFoundUnderAge: [Each("set_finding", under_age_row)],
+        AgeAssuranceRevoked: [Each("end_assurance", lambda _, fact: (fact.client_id, State.REVOKED.value))],
+        UnderAgeReversed: [Each("forget", lambda _, fact: (fact.client_id,))],
     },
     ignores=[AgeSelfDeclared],
 )

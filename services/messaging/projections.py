@@ -10,14 +10,32 @@ from holdspace.messaging.v1.events_pb2 import (
     MessagesWithheld,
     TherapistImported,
 )
-from kernel.own_facts import OwnFact
-from kernel.read_model import ReadModel, Write
+from kernel.projected import Add, Each, Last
+from kernel.read_model import ReadModel
+from kernel.replay import StoredFact
 from kernel.sql import queries
 
 HERE = Path(__file__).parent
 
+CONVERSATION = ("conversation_id", "client_id", "therapist_id", "opened_at", "last_message_at")
+MESSAGE = (
+    "conversation_id",
+    "sequence",
+    "message_id",
+    "client_id",
+    "sender",
+    "expects",
+    "kind",
+    "automatic",
+    "sent_at",
+    "body_size",
+    "body_sha256",
+    "imported",
+)
 
-def message_row(fact: OwnFact, sent: MessageSent) -> tuple[object, ...]:
+
+def message_row(fact: StoredFact, sent: MessageSent) -> tuple[object, ...]:
+    body = sent.body
     return (
         sent.conversation_id,
         sent.sequence,
@@ -28,27 +46,27 @@ def message_row(fact: OwnFact, sent: MessageSent) -> tuple[object, ...]:
         sent.kind,
         sent.automatic,
         fact.occurred_at,
-        sent.body.size,
-        sent.body.sha256,
+        body.size,
+        body.sha256,
         sent.HasField("imported"),
     )
 
 
-def opened_row(fact: OwnFact, opened: ConversationOpened) -> tuple[object, ...]:
-    return (opened.conversation_id, opened.client_id, opened.therapist_id, fact.occurred_at)
+def opened_row(fact: StoredFact, opened: ConversationOpened) -> tuple[object, ...]:
+    return (opened.conversation_id, opened.client_id, opened.therapist_id, fact.occurred_at, fact.occurred_at)
 
 
 READ_MODEL = ReadModel(
     tables=HERE / "read_model.sql",
     statements=queries(HERE / "projections.sql"),
     writes={
-        ConversationOpened: [Write("open_conversation", opened_row)],
+        ConversationOpened: [Add("conversations", CONVERSATION, opened_row)],
         MessageSent: [
-            Write("add_message", message_row),
-            Write("count_message", lambda fact, sent: (sent.conversation_id, sent.sequence, fact.occurred_at)),
+            Add("messages", MESSAGE, message_row),
+            Last("count_messages", 1, lambda fact, sent: (sent.conversation_id, sent.sequence, fact.occurred_at)),
         ],
-        MessagesWithheld: [Write("withhold", lambda _, m: (m.conversation_id, list(m.sequences), True))],
-        MessagesRestored: [Write("withhold", lambda _, m: (m.conversation_id, list(m.sequences), False))],
+        MessagesWithheld: [Each("withhold", lambda _, m: (m.conversation_id, list(m.sequences), True))],
+        MessagesRestored: [Each("withhold", lambda _, m: (m.conversation_id, list(m.sequences), False))],
     },
     ignores=[GateCopied, TherapistImported],
 )

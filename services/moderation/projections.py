@@ -22,18 +22,22 @@ from holdspace.moderation.v1.private_pb2 import (
     ContactSeen,
     ReportWeighed,
 )
-from kernel.own_facts import OwnFact
-from kernel.read_model import ReadModel, Write
+from kernel.projected import Add, Last
+from kernel.read_model import ReadModel
+from kernel.replay import StoredFact
 from kernel.sql import queries
 
 HERE = Path(__file__).parent
 
+REPORT = ("report_id", "client_id", "reporter_id", "severity", "reported_at")
+CONTACT = ("client_id", "therapist_id")
 
-def report_row(fact: OwnFact, reported: ClientReported) -> tuple[object, ...]:
+
+def report_row(fact: StoredFact, reported: ClientReported) -> tuple[object, ...]:
     return (reported.report_id, reported.client_id, reported.reporter_id, reported.severity, fact.occurred_at)
 
 
-def decision_row(fact: OwnFact, decided: ReportDecided) -> tuple[object, ...]:
+def decision_row(fact: StoredFact, decided: ReportDecided) -> tuple[object, ...]:
     return (decided.report_id, decided.finding, fact.occurred_at, decided.moderator_id)
 
 
@@ -41,9 +45,9 @@ READ_MODEL = ReadModel(
     tables=HERE / "read_model.sql",
     statements=queries(HERE / "projections.sql"),
     writes={
-        ClientReported: [Write("add_report", report_row)],
-        ReportDecided: [Write("decide_report", decision_row)],
-        ContactSeen: [Write("add_contact", lambda _, seen: (seen.client_id, seen.therapist_id))],
+        ClientReported: [Add("reports", REPORT, report_row)],
+        ReportDecided: [Last("decide_reports", 1, decision_row)],
+        ContactSeen: [Add("contacts", CONTACT, lambda _, seen: (seen.client_id, seen.therapist_id))],
     },
     # A standing is answered from the client's stream, where it is decided.
     ignores=[

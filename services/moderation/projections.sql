@@ -1,8 +1,4 @@
--- name: add_report
-insert into reports (report_id, client_id, reporter_id, severity, reported_at) values ($1, $2, $3, $4, $5)
-
--- name: decide_report
-update reports set finding = $2, decided_at = $3, moderator_id = $4 where report_id = $1
-
--- name: add_contact
-insert into contacts (client_id, therapist_id) values ($1, $2)
+-- name: decide_reports
+update reports r set finding = decided.finding, decided_at = decided.at, moderator_id = decided.moderator_id
+from unnest($1::text[], $2::smallint[], $3::timestamptz[], $4::text[]) decided (report_id, finding, at, moderator_id)
+where r.report_id = decided.report_id

@@ -1,5 +1,6 @@
 """Response-SLA's facts as rows: which conversations a client has, and every wait as it was ever stated."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from holdspace.response_sla.v1.private_pb2 import (
@@ -15,15 +16,34 @@ from holdspace.response_sla.v1.private_pb2 import (
     WaitVoided,
     WaitWithdrawn,
 )
-from kernel.own_facts import OwnFact
-from kernel.read_model import ReadModel, Write
+from kernel.projected import Add, Last, Write
+from kernel.read_model import ReadModel
+from kernel.replay import StoredFact
 from kernel.sql import queries
 from services.response_sla.domain.wait import Answered, Voided, WaitFact, from_message
 
 HERE = Path(__file__).parent
 
+WAIT = (
+    "position",
+    "recorded_at",
+    "conversation_id",
+    "opening_sequence",
+    "client_id",
+    "therapist_id",
+    "kind",
+    "opened_at",
+    "answered_at",
+    "answered_by",
+    "voided_at",
+    "void_reason",
+    "void_report_id",
+    "excluded_by",
+    "exclusion_final",
+)
 
-def wait_row(fact: OwnFact, stated: WaitFact) -> tuple[object, ...]:
+
+def wait_row(fact: StoredFact, stated: WaitFact) -> tuple[object, ...]:
     wait = from_message(stated.wait)
     answer = wait.ending if isinstance(wait.ending, Answered) else None
     void = wait.ending if isinstance(wait.ending, Voided) else None
@@ -46,23 +66,26 @@ def wait_row(fact: OwnFact, stated: WaitFact) -> tuple[object, ...]:
     )
 
 
-def withdrawn_row(fact: OwnFact, withdrawn: WaitWithdrawn) -> tuple[object, ...]:
-    return (fact.position, fact.recorded_at, withdrawn.conversation_id, withdrawn.opening_sequence, *[None] * 11)
+def superseding(fact: StoredFact, stated: WaitFact) -> tuple[object, ...]:
+    return (fact.position, stated.conversation_id, stated.wait.opening_sequence)
 
 
-STATE_WAIT = [Write("state_wait", wait_row)]
+OPEN_WAIT: Sequence[Write] = [Add("waits", WAIT, wait_row)]
+STATE_WAIT: Sequence[Write] = [Add("waits", WAIT, wait_row), Last("supersede", 3, superseding)]
 
 READ_MODEL = ReadModel(
     tables=HERE / "read_model.sql",
     statements=queries(HERE / "projections.sql"),
     writes={
-        MessageNoted: [Write("add_conversation", lambda _, noted: (noted.conversation_id, noted.client_id))],
-        WaitOpened: STATE_WAIT,
+        MessageNoted: [Last("add_conversations", 1, lambda _, noted: (noted.conversation_id, noted.client_id))],
+        WaitOpened: OPEN_WAIT,
         WaitAnswered: STATE_WAIT,
         WaitVoided: STATE_WAIT,
         WaitExcluded: STATE_WAIT,
         WaitRestated: STATE_WAIT,
-        WaitWithdrawn: [Write("state_wait", withdrawn_row)],
+        WaitWithdrawn: [
+            Last("supersede", 3, lambda fact, of: (fact.position, of.conversation_id, of.opening_sequence))
+        ],
     },
     ignores=[ReportNoted, DecisionNoted, StandingNoted, ConversationEvaluated],
 )

@@ -1,14 +1,15 @@
--- name: add_conversation
-insert into conversations (conversation_id, client_id) values ($1, $2) on conflict do nothing
+-- name: add_conversations
+insert into conversations (conversation_id, client_id) select * from unnest($1::text[], $2::text[])
+on conflict do nothing
 
--- name: state_wait
-with superseded as (
-    update waits set superseded_by = $1
-    where conversation_id = $3 and opening_sequence = $4 and superseded_by is null
+-- name: supersede
+-- Each row of these waits holds until the next statement of its wait, which need not be a row: a withdrawal is none.
+with stated as (
+    select * from unnest($1::bigint[], $2::text[], $3::bigint[]) s (position, conversation_id, opening_sequence)
+), superseded as (
+    select w.position, min(s.position) as by
+    from stated s join waits w using (conversation_id, opening_sequence)
+    where w.superseded_by is null and w.position < s.position
+    group by w.position
 )
-insert into waits
-    (position, recorded_at, conversation_id, opening_sequence, client_id, therapist_id, kind, opened_at, answered_at,
-     answered_by, voided_at, void_reason, void_report_id, excluded_by, exclusion_final)
-select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15
--- A wait that is withdrawn is superseded by nothing.
-where $7::smallint is not null
+update waits w set superseded_by = superseded.by from superseded where w.position = superseded.position

@@ -24,14 +24,17 @@ from holdspace.scheduling.v1.service_pb2 import (
     BookingStatus,
 )
 from kernel.facts import instant
-from kernel.own_facts import OwnFact
-from kernel.read_model import ReadModel, Write
+from kernel.projected import Add, Each, Last
+from kernel.read_model import ReadModel
+from kernel.replay import StoredFact
 from kernel.sql import queries
 
 HERE = Path(__file__).parent
 
+BOOKING = ("booking_id", "client_id", "therapist_id", "starts_at", "ends_at", "hold_expires_at", "status")
 
-def hours_row(fact: OwnFact, published: ContactHoursPublished) -> tuple[object, ...]:
+
+def hours_row(fact: StoredFact, published: ContactHoursPublished) -> tuple[object, ...]:
     return (
         published.therapist_id,
         published.time_zone,
@@ -42,7 +45,7 @@ def hours_row(fact: OwnFact, published: ContactHoursPublished) -> tuple[object, 
     )
 
 
-def held_row(_: OwnFact, held: SlotHeld) -> tuple[object, ...]:
+def held_row(_: StoredFact, held: SlotHeld) -> tuple[object, ...]:
     return (
         held.booking_id,
         held.client_id,
@@ -56,7 +59,7 @@ def held_row(_: OwnFact, held: SlotHeld) -> tuple[object, ...]:
 
 def becomes(
     status: BookingStatus.ValueType,
-) -> Callable[[OwnFact, HoldExpired | BookingConfirmed | BookingRestored | SessionStarted], tuple[object, ...]]:
+) -> Callable[[StoredFact, HoldExpired | BookingConfirmed | BookingRestored | SessionStarted], tuple[object, ...]]:
     return lambda _, fact: (fact.booking_id, status, CANCELLATION_REASON_UNSPECIFIED)
 
 
@@ -64,16 +67,16 @@ READ_MODEL = ReadModel(
     tables=HERE / "read_model.sql",
     statements=queries(HERE / "projections.sql"),
     writes={
-        TherapistEnrolled: [Write("enrol", lambda _, enrolled: (enrolled.therapist_id,))],
-        ContactHoursPublished: [Write("publish_hours", hours_row)],
-        SlotHeld: [Write("hold", held_row)],
-        HoldExpired: [Write("set_status", becomes(BOOKING_STATUS_EXPIRED))],
-        BookingConfirmed: [Write("set_status", becomes(BOOKING_STATUS_CONFIRMED))],
+        TherapistEnrolled: [Add("therapists", ("therapist_id",), lambda _, enrolled: (enrolled.therapist_id,))],
+        ContactHoursPublished: [Each("publish_hours", hours_row)],
+        SlotHeld: [Add("bookings", BOOKING, held_row)],
+        HoldExpired: [Last("set_status", 1, becomes(BOOKING_STATUS_EXPIRED))],
+        BookingConfirmed: [Last("set_status", 1, becomes(BOOKING_STATUS_CONFIRMED))],
         BookingCancelled: [
-            Write("set_status", lambda _, fact: (fact.booking_id, BOOKING_STATUS_CANCELLED, fact.reason))
+            Last("set_status", 1, lambda _, fact: (fact.booking_id, BOOKING_STATUS_CANCELLED, fact.reason))
         ],
-        BookingRestored: [Write("set_status", becomes(BOOKING_STATUS_CONFIRMED))],
-        SessionStarted: [Write("set_status", becomes(BOOKING_STATUS_STARTED))],
+        BookingRestored: [Last("set_status", 1, becomes(BOOKING_STATUS_CONFIRMED))],
+        SessionStarted: [Last("set_status", 1, becomes(BOOKING_STATUS_STARTED))],
     },
     ignores=[GateCopied, BookingNotRestored, BookingsSetAside, BookingsTakenUp],
 )

@@ -1,0 +1,93 @@
+"""From facts to rows: what a service's projections.py declares, and the rows of many facts, written at once."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import asyncpg
+from google.protobuf.message import Message
+
+from kernel.replay import StoredFact
+
+Values = Callable[[StoredFact, Any], tuple[object, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """A new row of a table: values of these columns; the others have defaults. Many rows are one COPY."""
+
+    table: str
+    columns: tuple[str, ...]
+    values: Values
+
+
+@dataclass(frozen=True, slots=True)
+class Last:
+    """A statement that takes an array for each value. Of values with the same key, which are the first `key` of them,
+    the last count: the statement meets a key once.
+    """
+
+    statement: str
+    key: int
+    values: Values
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """A statement that runs for each fact, in the order of the facts: for what is rare, or depends on what was."""
+
+    statement: str
+    values: Values
+
+
+Write = Add | Last | Each
+Writes = Mapping[type[Message], Sequence[Write]]
+
+
+class UnlistedFact(Exception):  # noqa: N818 - names the finding
+    """A fact that the read model neither writes nor ignores."""
+
+
+class Rows:
+    """What facts come to. The rows added are written first, then each statement of a `Last`, then every `Each`: what
+    must keep another order is one statement, or all `Each`.
+    """
+
+    def __init__(self, writes: Writes, ignores: Iterable[type[Message]]) -> None:
+        self._writes: Writes = {**dict.fromkeys(ignores, ()), **writes}
+        self._added: dict[tuple[str, tuple[str, ...]], list[tuple[object, ...]]] = {}
+        self._last: dict[str, dict[tuple[object, ...], tuple[object, ...]]] = {}
+        self._each: list[tuple[str, tuple[object, ...]]] = []
+        self.facts = 0
+        self.position = 0  # of the last fact
+
+    def take(self, facts: Iterable[StoredFact]) -> None:
+        """Raises UnlistedFact."""
+        for fact in facts:
+            payload = fact.payload
+            writes = self._writes.get(type(payload))
+            if writes is None:
+                raise UnlistedFact(fact.envelope.type)
+            for write in writes:
+                self._gather(write, write.values(fact, payload))
+            self.facts += 1
+            self.position = fact.position
+
+    def _gather(self, write: Write, values: tuple[object, ...]) -> None:
+        match write:
+            case Add():
+                self._added.setdefault((write.table, write.columns), []).append(values)
+            case Last():
+                self._last.setdefault(write.statement, {})[values[: write.key]] = values
+            case Each():
+                self._each.append((write.statement, values))
+
+    async def write(self, connection: asyncpg.Connection, statements: Mapping[str, str]) -> None:
+        """Takes the named statements, and a connection that finds the tables; it is within a transaction."""
+        for (table, columns), rows in self._added.items():
+            await connection.copy_records_to_table(table, columns=columns, records=rows)
+        for name, by_key in self._last.items():
+            await connection.execute(statements[name], *map(list, zip(*by_key.values(), strict=True)))
+        for name, run in groupby(self._each, key=lambda each: each[0]):
+            await connection.executemany(statements[name], [values for _, values in run])

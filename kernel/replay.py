@@ -1,0 +1,85 @@
+"""Our own facts read by position, as projections take them in and rebuilds replay them.
+
+A page is one row with an array for each column: received as rows of their own, facts cost more than decoding them. The
+next page is on its way while one is worked on, so memory holds two, however many facts there are.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import asyncpg
+
+from holdspace.kernel.v1.envelope_pb2 import Envelope
+from kernel.facts import FactTypes, instant
+
+PAGE_FACTS_MAX = 500
+
+POSITIONS_AND_FACTS = """
+select array_agg(position), array_agg(fact)
+from (select position, fact from facts where position > $1 and position <= $2 order by position) page"""
+WITH_TIMES = """
+select array_agg(position), array_agg(fact), array_agg(recorded_at)
+from (select position, fact, recorded_at from facts where position > $1 and position <= $2 order by position) page"""
+
+
+class StoredFact(NamedTuple):
+    """A fact of our own as rows are made from it."""
+
+    position: int
+    recorded_at: datetime
+    envelope: Envelope
+    payload: Any  # the message its type names
+
+    @property
+    def occurred_at(self) -> datetime:
+        return instant(self.envelope.occurred_at)
+
+
+async def page_of(connection: asyncpg.Connection, fact_types: FactTypes, after: int, until: int) -> list[StoredFact]:
+    """Returns the facts at positions above `after` and up to `until`, in order.
+
+    Raises UnknownFactType for a fact this release does not know: its reader must not go past it.
+    """
+    return list(_opened(await connection.fetchrow(WITH_TIMES, after, until), fact_types))
+
+
+async def replay(
+    connection: asyncpg.Connection, fact_types: FactTypes, after: int, until: int
+) -> AsyncGenerator[Iterator[StoredFact], None]:
+    """Yields page after page what `page_of` returns at once. Nothing else may use the connection meanwhile."""
+    async with aclosing(pages(connection, WITH_TIMES, after, until)) as found:
+        async for page in found:
+            yield _opened(page, fact_types)
+
+
+async def pages(
+    connection: asyncpg.Connection, sql: str, after: int, until: int, facts_max: int = PAGE_FACTS_MAX
+) -> AsyncGenerator[Sequence[Any], None]:
+    """Yields the columns of pages, an array for each: positions and sealed facts, or with times, as `sql` asks."""
+    statement = await connection.prepare(sql)
+
+    def ask(start: int) -> asyncio.Task[Any]:
+        return asyncio.create_task(statement.fetchrow(start, min(start + facts_max, until)))
+
+    coming = ask(after)
+    try:
+        for start in range(after, until, facts_max):
+            page = await coming
+            if start + facts_max < until:
+                coming = ask(start + facts_max)
+                await asyncio.sleep(0)  # It is sent before this page is worked on.
+            yield page
+    finally:
+        if not coming.done():
+            coming.cancel()
+            await asyncio.wait([coming])
+
+
+def _opened(page: Sequence[Any], fact_types: FactTypes) -> Iterator[StoredFact]:
+    positions, facts, times = page
+    if positions is not None:
+        for position, at, (envelope, payload) in zip(positions, times, fact_types.open_all(facts), strict=True):
+            yield StoredFact(position, at, envelope, payload)
