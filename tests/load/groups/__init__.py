@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 
-from tests.load.groups import api, append, consumers, enforcement, importing, relaying
+from tests.load.groups import api, append, consumers, enforcement, importing, lone_append, relaying, stale_appends
 from tests.load.measuring import Group
 
 GROUPS: Mapping[str, Group] = {
     "P1": append.GROUP,
+    "P3": lone_append.GROUP,
+    "P4": stale_appends.GROUP,
     "P5": api.GROUP,
     "P6": relaying.GROUP,
     "P10": enforcement.GROUP,
