@@ -122,7 +122,7 @@ def timestamp(instant: datetime) -> Timestamp:
 
 def instant(stamp: Timestamp) -> datetime:
     """Returns the instant in UTC, cut to microseconds."""
-    return EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)  # a third of ToDatetime's time
+    return EPOCH + timedelta(0, stamp.seconds, stamp.nanos // 1000)  # a third of the time of ToDatetime
 
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

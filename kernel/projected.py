@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, assert_never
 
 import asyncpg
 from google.protobuf.message import Message
@@ -55,39 +55,46 @@ class Rows:
     """
 
     def __init__(self, writes: Writes, ignores: Iterable[type[Message]]) -> None:
-        self._writes: Writes = {**dict.fromkeys(ignores, ()), **writes}
         self._added: dict[tuple[str, tuple[str, ...]], list[tuple[object, ...]]] = {}
         self._last: dict[str, dict[tuple[object, ...], tuple[object, ...]]] = {}
         self._each: list[tuple[str, tuple[object, ...]]] = []
+        # Bound once and not for every fact: from a fact's type to what makes its values and what keeps them.
+        self._kept = {message: [(write.values, self._keep(write)) for write in of] for message, of in writes.items()}
+        self._kept.update({message: [] for message in ignores})
         self.facts = 0
         self.position = 0  # of the last fact
 
     def take(self, facts: Iterable[StoredFact]) -> None:
         """Raises UnlistedFact."""
+        kept = self._kept
         for fact in facts:
             payload = fact.payload
-            writes = self._writes.get(type(payload))
-            if writes is None:
+            if type(payload) not in kept:
                 raise UnlistedFact(fact.envelope.type)
-            for write in writes:
-                self._gather(write, write.values(fact, payload))
+            for values, keep in kept[type(payload)]:
+                keep(values(fact, payload))
             self.facts += 1
             self.position = fact.position
 
-    def _gather(self, write: Write, values: tuple[object, ...]) -> None:
+    def _keep(self, write: Write) -> Callable[[tuple[object, ...]], None]:
         match write:
-            case Add():
-                self._added.setdefault((write.table, write.columns), []).append(values)
-            case Last():
-                self._last.setdefault(write.statement, {})[values[: write.key]] = values
-            case Each():
-                self._each.append((write.statement, values))
+            case Add(table, columns):
+                return self._added.setdefault((table, columns), []).append
+            case Last(statement, key):
+                by_key = self._last.setdefault(statement, {})
+                return lambda values: by_key.__setitem__(values[:key], values)
+            case Each(statement):
+                return lambda values: self._each.append((statement, values))
+            case _:
+                assert_never(write)
 
     async def write(self, connection: asyncpg.Connection, statements: Mapping[str, str]) -> None:
         """Takes the named statements, and a connection that finds the tables; it is within a transaction."""
         for (table, columns), rows in self._added.items():
-            await connection.copy_records_to_table(table, columns=columns, records=rows)
+            if rows:
+                await connection.copy_records_to_table(table, columns=columns, records=rows)
         for name, by_key in self._last.items():
-            await connection.execute(statements[name], *map(list, zip(*by_key.values(), strict=True)))
+            if by_key:
+                await connection.execute(statements[name], *map(list, zip(*by_key.values(), strict=True)))
         for name, run in groupby(self._each, key=lambda each: each[0]):
             await connection.executemany(statements[name], [values for _, values in run])

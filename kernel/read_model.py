@@ -27,12 +27,14 @@ create table if not exists read_model_checkpoint (
 
 @dataclass(frozen=True, slots=True)
 class ReadModel:
-    """`tables`: a .sql file that creates them; `statements`: by name; `writes`: by fact; `ignores`: facts that change
-    no row. A fact in neither stops the projection. `revision`: raised when the same facts come to other values, which
-    the SQL does not show (tests/contract/test_rows.py notices).
+    """`tables`: a .sql file that creates them, with the indexes that statements need; `indexes`: one with those that
+    only queries need, which a rebuild makes when the rows are there. `statements`: by name; `writes`: by fact;
+    `ignores`: facts that change no row. A fact in neither stops the projection. `revision`: raised when the same facts
+    come to other values, which the SQL does not show (tests/contract/test_rows.py notices).
     """
 
     tables: Path
+    indexes: Path
     statements: Mapping[str, str]
     writes: Writes
     ignores: Sequence[type[Message]] = ()
@@ -41,14 +43,17 @@ class ReadModel:
     @property
     def definition(self) -> str:
         """Tells one definition of the rows from another."""
-        text = self.tables.read_text() + "".join(f"{name}{sql}" for name, sql in sorted(self.statements.items()))
+        text = self.tables.read_text() + self.indexes.read_text()
+        text += "".join(f"{name}{sql}" for name, sql in sorted(self.statements.items()))
         return hashlib.sha256(f"{text}{self.revision}".encode()).hexdigest()
 
     def rows(self) -> Rows:
         return Rows(self.writes, self.ignores)
 
 
-async def create(connection: asyncpg.Connection, service: str, model: ReadModel, schema: str) -> None:
+async def create(
+    connection: asyncpg.Connection, service: str, model: ReadModel, schema: str, *, with_indexes: bool = True
+) -> None:
     """Creates the tables in the schema, which must exist, and lets the api read them."""
     async with connection.transaction():
         # Several processes start at once, and `if not exists` does not wait for whoever is just creating it.
@@ -58,6 +63,8 @@ async def create(connection: asyncpg.Connection, service: str, model: ReadModel,
         if await connection.fetchval("select true from read_model_checkpoint"):
             return
         await connection.execute(model.tables.read_text())
+        if with_indexes:
+            await connection.execute(model.indexes.read_text())
         await connection.execute(
             "insert into read_model_checkpoint (position, definition) values (0, $1)", model.definition
         )

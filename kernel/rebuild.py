@@ -63,13 +63,14 @@ async def rebuild(
             raise RuntimeError(f"another rebuild of {service} is under way")
         await connection.execute(f"drop schema if exists {service}_rebuild cascade")
         await connection.execute(f"create schema {service}_rebuild")
-        await create(connection, service, model, f"{service}_rebuild")
+        await create(connection, service, model, f"{service}_rebuild", with_indexes=False)
         live = f"select position from {service}_read.read_model_checkpoint"  # noqa: S608 - the name of our own schema
         position = 0
         # Never past the live read model, which it is compared with.
         while (target := await connection.fetchval(live)) - position > SWAP_FACTS_MAX:
             await build(connection, facts, model, fact_types, position, target, partial(_tell, progress, target))
             position = target
+        await connection.execute(model.indexes.read_text())
         return await _catch_up_and_swap(connection, service, model, fact_types, progress, even_if_different)
     finally:
         await facts.close()

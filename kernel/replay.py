@@ -30,12 +30,9 @@ class StoredFact(NamedTuple):
 
     position: int
     recorded_at: datetime
+    occurred_at: datetime
     envelope: Envelope
     payload: Any  # the message its type names
-
-    @property
-    def occurred_at(self) -> datetime:
-        return instant(self.envelope.occurred_at)
 
 
 async def page_of(connection: asyncpg.Connection, fact_types: FactTypes, after: int, until: int) -> list[StoredFact]:
@@ -82,4 +79,4 @@ def _opened(page: Sequence[Any], fact_types: FactTypes) -> Iterator[StoredFact]:
     positions, facts, times = page
     if positions is not None:
         for position, at, (envelope, payload) in zip(positions, times, fact_types.open_all(facts), strict=True):
-            yield StoredFact(position, at, envelope, payload)
+            yield StoredFact(position, at, instant(envelope.occurred_at), envelope, payload)

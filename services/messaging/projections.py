@@ -58,6 +58,7 @@ def opened_row(fact: StoredFact, opened: ConversationOpened) -> tuple[object, ..
 
 READ_MODEL = ReadModel(
     tables=HERE / "read_model.sql",
+    indexes=HERE / "read_model_indexes.sql",
     statements=queries(HERE / "projections.sql"),
     writes={
         ConversationOpened: [Add("conversations", CONVERSATION, opened_row)],

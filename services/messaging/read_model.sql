@@ -6,8 +6,6 @@ create table conversations (
     last_message_at timestamptz not null,
     message_count   bigint      not null default 0
 );
-create index conversations_of_client on conversations (client_id, last_message_at, conversation_id);
-create index conversations_of_therapist on conversations (therapist_id, last_message_at, conversation_id);
 
 create table messages (
     conversation_id text        not null,
@@ -25,5 +23,3 @@ create table messages (
     withheld        boolean     not null default false,
     primary key (conversation_id, sequence)
 );
--- For the pass that finds what a client sent since an instant.
-create index messages_by_client on messages (client_id, sent_at) where not imported;

@@ -43,6 +43,7 @@ def decision_row(fact: StoredFact, decided: ReportDecided) -> tuple[object, ...]
 
 READ_MODEL = ReadModel(
     tables=HERE / "read_model.sql",
+    indexes=HERE / "read_model_indexes.sql",
     statements=queries(HERE / "projections.sql"),
     writes={
         ClientReported: [Add("reports", REPORT, report_row)],

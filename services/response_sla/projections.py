@@ -75,6 +75,7 @@ STATE_WAIT: Sequence[Write] = [Add("waits", WAIT, wait_row), Last("supersede", 3
 
 READ_MODEL = ReadModel(
     tables=HERE / "read_model.sql",
+    indexes=HERE / "read_model_indexes.sql",
     statements=queries(HERE / "projections.sql"),
     writes={
         MessageNoted: [Last("add_conversations", 1, lambda _, noted: (noted.conversation_id, noted.client_id))],

@@ -2,7 +2,6 @@ create table conversations (
     conversation_id text primary key,
     client_id       text not null
 );
-create index conversations_of_client on conversations (client_id);
 
 -- Every wait as it was ever stated: a row holds from its position up to, and without, the one that supersedes it.
 create table waits (
@@ -24,5 +23,3 @@ create table waits (
     exclusion_final  boolean
 );
 create index waits_as_they_stand on waits (conversation_id, opening_sequence) where superseded_by is null;
-create index waits_of_therapist on waits (therapist_id, opened_at, conversation_id, opening_sequence);
-create index waits_by_time_known on waits (recorded_at, position);

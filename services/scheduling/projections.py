@@ -65,6 +65,7 @@ def becomes(
 
 READ_MODEL = ReadModel(
     tables=HERE / "read_model.sql",
+    indexes=HERE / "read_model_indexes.sql",
     statements=queries(HERE / "projections.sql"),
     writes={
         TherapistEnrolled: [Add("therapists", ("therapist_id",), lambda _, enrolled: (enrolled.therapist_id,))],

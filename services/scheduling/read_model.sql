@@ -18,5 +18,3 @@ create table bookings (
     status              smallint    not null,
     cancellation_reason smallint    not null default 0
 );
-create index bookings_of_client on bookings (client_id, starts_at, booking_id);
-create index bookings_of_therapist on bookings (therapist_id, starts_at, booking_id);

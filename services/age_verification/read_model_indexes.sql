@@ -1,0 +1,1 @@
+-- None: every read is by the key.
