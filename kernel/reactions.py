@@ -23,7 +23,7 @@ from kernel.requests import reaction_request
 from kernel.store.interface import EventStore
 
 PAGE_FACTS_MAX = 500
-EFFECTS_AT_ONCE_MAX = 64
+EFFECTS_AT_ONCE_MAX = 256
 
 Join = Callable[[Sequence[Any]], Command]
 """Makes one command of several for the same stream: with one as with all of them, one after another."""

@@ -75,7 +75,10 @@ class _Transport(driver.Transport):
 
 
 class _Consumer(driver.Consumer):
-    """Hands on whole fetches, one at a time. What Faust may commit is only what the handler has come back from."""
+    """Hands on whole fetches, one at a time, while the next is on its way.
+
+    Faust may commit only what the handler has come back from.
+    """
 
     transport: _Transport
 
@@ -88,9 +91,9 @@ class _Consumer(driver.Consumer):
         """The body of Faust's fetcher, which is cancelled and started again as partitions come and go."""
         try:
             while not (self.should_stop or fetcher.should_stop):
+                fetched, _ = await self._wait_next_records(FETCH_WAIT_SECONDS)
                 if self._under_way is not None:
                     await asyncio.shield(self._under_way)
-                fetched, _ = await self._wait_next_records(FETCH_WAIT_SECONDS)
                 if fetched:
                     # A task of its own, which a cancel does not reach: a batch that was begun is brought to its end.
                     self._under_way = asyncio.ensure_future(self._take(fetched))

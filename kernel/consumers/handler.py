@@ -127,8 +127,18 @@ class BatchHandler:
 
     async def _read(self, ranges: Mapping[Partition, range]) -> None:
         async with aclosing(self._reader.pages_of(ranges)) as pages:
-            async for page in pages:
-                await self._settle(page)
+
+            async def following() -> list[Record]:
+                return await anext(pages, [])
+
+            coming = asyncio.create_task(following())
+            try:
+                while page := await coming:
+                    coming = asyncio.create_task(following())  # fetched while this one commits
+                    await self._settle(page)
+            finally:
+                coming.cancel()
+                await asyncio.gather(coming, return_exceptions=True)
 
     async def _once(self, records: Sequence[Record], done: Done) -> None:
         by_partition = _by_partition(records)

@@ -13,6 +13,7 @@ from kernel.errors import Rejected
 
 BEHIND = "behind a parked record of its key"
 TRIES = 2
+TOGETHER_MAX = 2_000  # facts; between two such effects it is looked whether the batch may go on
 
 Done = dict[Record, bool]
 """Records that are through, with whether a rule said no to them."""
@@ -24,7 +25,6 @@ class Lanes:
     def __init__(self, held: Held, done: Done, limits: ConsumerLimits) -> None:
         self._held = held
         self._done = done
-        self._together_max = limits.batch_records_max
         self._room = asyncio.Semaphore(limits.lanes_at_once_max)
         self._ends_at = time.monotonic() + limits.batch_seconds_max
         self.failed: list[tuple[Record, str]] = []  # with the reason
@@ -56,8 +56,8 @@ class Lanes:
             if react is not None:
                 together.setdefault(react, []).extend(task for task in tasks if task.record not in self._done)
         for react, tasks in together.items():
-            for first in range(0, len(tasks), self._together_max):
-                await self._take_many(react, tasks[first : first + self._together_max])
+            for first in range(0, len(tasks), TOGETHER_MAX):
+                await self._take_many(react, tasks[first : first + TOGETHER_MAX])
 
     async def _take_many(self, react: ReactToMany, tasks: Sequence[Task]) -> None:
         self._go_on()

@@ -10,7 +10,7 @@ class ConsumerLimits:
     batch_records_max: int = 500
     # A batch that takes longer gives up its locks, and goes on from there: transactions end after 20 s.
     batch_seconds_max: float = 10.0
-    lanes_at_once_max: int = 64  # keys whose facts are under way at the same time
+    lanes_at_once_max: int = 256  # keys whose facts are under way at the same time
     parked_window_records: int = 1_000
     parked_in_window_max: int = 50  # records that failed themselves; those that wait behind one are not counted
     parked_keys_max: int = 100

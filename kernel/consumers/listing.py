@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import NamedTuple
 
 from google.protobuf.message import Message
 
@@ -45,8 +46,7 @@ class On:
     react_to_many: ReactToMany | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """A record that has something to be done: a fact and the entry that reacts, or why it cannot be opened."""
 
     record: Record

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 from kernel.errors import Poison
@@ -38,18 +39,26 @@ def decode(headers: Iterable[tuple[str, bytes]]) -> Headers:
     found = dict(headers)
     try:
         decoded = Headers(
-            source=found["source"].decode(),
-            position=int(found["position"]),
-            stream=found["stream"].decode(),
-            version=int(found["version"]),
-            recorded_at=EPOCH + int(found["recorded_at"]) * MICROSECOND,
+            _source(found["source"]),
+            int(found["position"]),
+            found["stream"].decode(),
+            int(found["version"]),
+            EPOCH + int(found["recorded_at"]) * MICROSECOND,
         )
     except (KeyError, ValueError, OverflowError, AttributeError) as error:
         raise Poison("headers that no relay wrote") from error
     in_range = 0 < decoded.position <= BIGINT_MAX and 0 < decoded.version <= INTEGER_MAX
-    if not in_range or not SOURCE.match(decoded.source) or not _is_stream(decoded.stream):
+    if not in_range or not _is_stream(decoded.stream):
         raise Poison("headers that no relay wrote")
     return decoded
+
+
+@lru_cache(1_024)  # There are few, and each comes with every fact of its service.
+def _source(encoded: bytes) -> str:
+    source = encoded.decode()
+    if not SOURCE.match(source):
+        raise ValueError(source)
+    return source
 
 
 def microseconds(instant: datetime) -> int:

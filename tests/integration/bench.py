@@ -19,7 +19,7 @@ from kernel.consumers import checkpoints
 from kernel.consumers.fence import Fence
 from kernel.consumers.handler import BatchHandler
 from kernel.consumers.limits import ConsumerLimits
-from kernel.consumers.listing import Listing, On
+from kernel.consumers.listing import Listing, On, ReactToMany
 from kernel.consumers.reader import LogReader
 from kernel.consumers.records import ForeignFact, Partition, Record
 from tests.integration.published import PARTITIONS, SERVICE, Vocabulary, create_topic, new_topic_name, owner
@@ -123,10 +123,12 @@ class Seen:
         self.numbers.setdefault(subject, []).append(number)
 
 
-async def handler(made: Bench, name: str, seen: Seen, limits: ConsumerLimits | None = None) -> BatchHandler:
+async def handler(
+    made: Bench, name: str, seen: Seen, limits: ConsumerLimits | None = None, many: ReactToMany | None = None
+) -> BatchHandler:
     """The consumer's own handler, checkpoints and fence, fed by the test."""
     vocabulary = made.vocabulary
-    listing = Listing(vocabulary.types, [On(vocabulary.Noted, seen.react)], [vocabulary.Mentioned])
+    listing = Listing(vocabulary.types, [On(vocabulary.Noted, seen.react, react_to_many=many)], [vocabulary.Mentioned])
     fence, reader = Fence(made.database_url, SERVICE, name), LogReader(made.kafka)
     connection = await fence.connection()
     await checkpoints.create(connection, name, dict.fromkeys(made.partitions, 0))

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from infra.local.servers import Servers
 from kernel.consumers import parking
 from kernel.consumers.limits import ConsumerLimits, TooMuchParked
 from kernel.consumers.reader import LogChanged, LogReader
-from kernel.consumers.records import Partition
+from kernel.consumers.records import ForeignFact, Partition
 from kernel.consumers.sweep import Sweep
 from kernel.consumers.watermarks import freshness, reached, wait_until_reached
 from kernel.errors import StoreUnavailable
@@ -90,6 +90,37 @@ async def test_what_passes_is_tried_again_in_place_and_what_succeeded_is_not(mad
 
     assert seen.numbers == expected(500)
     assert seen.failures == 0
+
+
+@pytest.mark.rule("PL1", "PL7")
+async def test_facts_taken_many_at_once_are_each_taken_once_and_one_by_one_when_one_is_bad(made: Bench) -> None:
+    class Together(Seen):
+        at_once: int = 0
+        failures = 2
+
+        async def react_to_many(self, facts: Sequence[ForeignFact]) -> None:
+            if self.failures:
+                self.failures -= 1
+                raise StoreUnavailable
+            if any(fact.payload.subject in self.broken for fact in facts):
+                raise ValueError
+            self.at_once += len(facts)
+            for fact in facts:
+                await self.react(fact)
+
+    await publish(made.kafka, made.topic, notes_written(made.vocabulary, 500, SUBJECTS))
+    seen = Together()
+    consumer = await handler(made, "c", seen, many=seen.react_to_many)
+
+    await consumer.handle(await made.records())
+    assert seen.numbers == expected(500)
+    assert seen.at_once == 500
+
+    seen.broken = {"s3"}
+    await publish(made.kafka, made.topic, notes_written(made.vocabulary, 500, SUBJECTS, 500))
+    await consumer.handle(await made.records())
+    assert seen.numbers == expected(1_000) | {"s3": expected(500)["s3"]}
+    assert {each.record.key for each in await parking.list_parked(made.connection, "c")} == {b"s3"}
 
 
 async def test_too_many_failures_stop_the_consumer_and_park_nothing_more(made: Bench) -> None:

@@ -29,6 +29,7 @@ from kernel.consumers.listing import On
 from kernel.consumers.records import ForeignFact
 from kernel.decision import Decision
 from kernel.foreign import OnForeign, bind
+from kernel.garbage import keep_what_is_there
 from kernel.ids import RandomIds
 from kernel.reactions import Effects
 from kernel.store.connections import connect
@@ -38,9 +39,9 @@ from tests.integration.worker import Quiet
 
 TABLE = """
 create table taken (
-    consumer text, fact_id text, subject text not null, number bigint not null, primary key (consumer, fact_id));
+    consumer text, position bigint, subject text not null, number bigint not null, primary key (consumer, position));
 grant select, insert on taken to messaging_api"""
-TAKE = "insert into taken select $1, * from unnest($2::text[], $3::text[], $4::bigint[]) on conflict do nothing"
+TAKE = "insert into taken select $1, * from unnest($2::bigint[], $3::text[], $4::bigint[]) on conflict do nothing"
 BATCH_WITHIN_SECONDS = 0.005  # shorter, and a batch has only a few records
 NEVER = 1_000_000_000
 
@@ -125,10 +126,10 @@ async def rows(task: Task, vocabulary: Vocabulary) -> On:
     connection = await connect(task.database_url, role=f"{SERVICE}_api", search_path=SERVICE)
 
     async def take(facts: Sequence[ForeignFact]) -> None:
-        ids = [fact.envelope.id for fact in facts]
+        positions = [fact.position for fact in facts]
         payloads = [fact.payload for fact in facts]
         subjects, numbers = [each.subject for each in payloads], [each.number for each in payloads]
-        await connection.execute(TAKE, task.name, ids, subjects, numbers)
+        await connection.execute(TAKE, task.name, positions, subjects, numbers)
 
     async def take_one(fact: ForeignFact) -> None:
         await take([fact])
@@ -179,6 +180,7 @@ async def consume(task: Task) -> None:
         SystemClock(),
         limits=ConsumerLimits(catch_up_records_min=1 if task.catch_up else NEVER),
     )
+    keep_what_is_there()
     await consumer.run()
 
 
@@ -197,6 +199,7 @@ async def nothing(task: Task) -> NoReturn:
 
         app.agent(topic, name="take")(take)  # type: ignore[arg-type]
         app.finalize()
+        keep_what_is_there()
         await app.start()
         await asyncio.Event().wait()
     raise AssertionError("the last record ends the process")
