@@ -2,7 +2,18 @@
 
 from collections.abc import Mapping
 
-from tests.load.groups import api, append, consumers, enforcement, importing, lone_append, relaying, stale_appends
+from tests.load.groups import (
+    api,
+    append,
+    consumers,
+    enforcement,
+    figures,
+    importing,
+    lone_append,
+    relaying,
+    replaying,
+    stale_appends,
+)
 from tests.load.measuring import Group
 
 GROUPS: Mapping[str, Group] = {
@@ -11,7 +22,9 @@ GROUPS: Mapping[str, Group] = {
     "P4": stale_appends.GROUP,
     "P5": api.GROUP,
     "P6": relaying.GROUP,
+    "P7": replaying.GROUP,
     "P10": enforcement.GROUP,
     "P11": consumers.GROUP,
     "P12": importing.GROUP,
+    "P13": figures.GROUP,
 }
