@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from kernel.store.connections import connect
 from kernel.store.interface import Append, Request
 from kernel.store.postgres import PostgresStore
-from tests.load import pgbench
+from tests.load import peer, pgbench
 from tests.load.load import for_a_while
 from tests.load.measuring import Cell, Figure, Goal, Group, Options, Reading
 from tests.load.stack import Stack
@@ -21,6 +21,8 @@ BARE = f"append, {CALLERS} callers"
 WITH_REQUEST = f"append with request id, {CALLERS} callers"
 WITH_DEPENDENCY = f"append with request id and a dependency, {CALLERS} callers"
 FEWER = f"append with request id, {FEWER_CALLERS} callers"
+PEER = f"{peer.NAME}: the best of its ways to append"
+PEER_SCRIPT, PEER_SECONDS = "append_eventsourcing.py", "2"
 ONE_ROW = Figure("pgbench, 32 clients, one row a transaction", "per_second")
 MANY_ROWS = Figure("pgbench, one client, unnest of 100 rows a transaction", "per_second")
 
@@ -71,13 +73,17 @@ async def open_cells(stack: Stack, options: Options) -> AsyncIterator[Sequence[C
         await fill(database_url, FACTS_BEFORE)
         store = PostgresStore(database_url, "messaging", Uncounted())
         await store.open()
-        yield [
+        cells = [
             pgbench.one_row(database_url, stack.folder),
             pgbench.many_rows(database_url, stack.folder),
             Cell(WITH_REQUEST, appending(store, CALLERS)),
             Cell(WITH_DEPENDENCY, appending(store, CALLERS, has_dependency=True)),
             Cell(FEWER, appending(store, FEWER_CALLERS)),
         ]
+        if options.peers:
+            await peer.install(stack)
+            cells.append(Cell(PEER, lambda: peer.run(stack, PEER_SCRIPT, database_url, PEER_SECONDS)))
+        yield cells
         await store.close()
 
 
@@ -92,6 +98,7 @@ GROUP = Group(
         _rate("P1", WITH_REQUEST, ONE_ROW, 3),
         _rate("P1", WITH_DEPENDENCY, MANY_ROWS, 0.4),
         _rate("P1", WITH_DEPENDENCY, ONE_ROW, 2.5),
+        _rate("P2", WITH_REQUEST, Figure(PEER, "per_second"), 10),
         _rate("P1", FEWER, Figure(WITH_REQUEST, "per_second"), 0.6),
         Goal("P1", f"{FEWER}: p99 in ms", Figure(FEWER, "p99_ms"), most=8),
     ],

@@ -10,11 +10,11 @@ import asyncpg
 import psutil
 
 from holdspace.messaging.v1.events_pb2 import MessageSent
-from kernel.read_model import create, digest, project
+from kernel.read_model import PAGE_FACTS_MAX, create, digest, project
 from kernel.rebuild import build, reader
 from kernel.replay import POSITIONS_AND_FACTS, pages
 from services.messaging.wiring import MESSAGING
-from tests.load import history, peer_replay
+from tests.load import history, peer
 from tests.load.measuring import Cell, Figure, Goal, Group, Options, Reading
 from tests.load.stack import Stack
 
@@ -29,7 +29,9 @@ REPLAY = "replay: decode and fold"
 REBUILD = "rebuild into empty tables"
 LIVE = "live projection"
 SINGLE = "the same projection, a transaction per fact"
-PEER = f"eventsourcing {peer_replay.VERSION}: replay of its own events"
+PEER = f"{peer.NAME}: replay of its own events"
+PEER_SCRIPT = "replay_eventsourcing.py"
+PEER_EVENTS = 50_000  # it takes minutes to store more; its rate does not depend on how many there are
 
 COPY = "select position, fact from facts order by position"
 EMPTY = "drop schema if exists {0} cascade; create schema {0}"
@@ -149,12 +151,13 @@ async def open_cells(stack: Stack, options: Options) -> AsyncIterator[Sequence[C
             Cell(RAW, lambda: timed(FACTS, facts.copy_from_query(COPY, output=_nowhere, format="binary"))),
             Cell(REPLAY, lambda: timed(FACTS, replay_and_fold(facts, FACTS))),
             Cell(REBUILD, projections.rebuild),
-            Cell(LIVE, lambda: projections.live(LIVE_FACTS, 2_000)),
+            Cell(LIVE, lambda: projections.live(LIVE_FACTS, PAGE_FACTS_MAX)),
             Cell(SINGLE, lambda: projections.live(SINGLE_FACTS, 1)),
         ]
         if options.peers:
-            await peer_replay.prepare(stack, url)
-            cells.append(Cell(PEER, lambda: peer_replay.measure(stack, url)))
+            await peer.install(stack)
+            await peer.run(stack, PEER_SCRIPT, url, "store", str(PEER_EVENTS))
+            cells.append(Cell(PEER, lambda: peer.run(stack, PEER_SCRIPT, url, "replay", str(PEER_EVENTS))))
         yield cells
         for connection in connections:
             await connection.close()

@@ -1,6 +1,6 @@
-"""Run by tests/load/peer_replay.py with the Python that has `eventsourcing`: `store` events, or `replay` and time it.
+"""Run with the Python that has `eventsourcing`: `store` events, or `replay` and time it.
 
-Arguments: what to do, host, port, database, user, how many events. A replay selects notifications by position, maps
+Arguments: host, port, database, user, what to do, how many events. A replay selects notifications by position, maps
 each to its domain event and folds it, as the library's documentation has projections do it.
 """
 # mypy: ignore-errors
@@ -15,7 +15,7 @@ import time
 MESSAGES_EACH = 20
 PAGE = 1_000
 
-what, host, port, database, user, events = sys.argv[1:]
+host, port, database, user, what, events = sys.argv[1:]
 os.environ |= {
     "PERSISTENCE_MODULE": "eventsourcing.postgres",
     "POSTGRES_HOST": host,
