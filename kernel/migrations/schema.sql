@@ -34,26 +34,18 @@ begin
     answers := '{}';
 
     for found_one in
-        select asked.i, seen.digest, seen.stream, seen.version
-        from unnest(request_keys, request_calls) with ordinality asked (key, is_call, i)
-        join accepted_requests seen on seen.key = asked.key and seen.is_call = asked.is_call
-    loop
-        refused := true;
-        if found_one.digest = request_digests[found_one.i] then
-            outcomes[found_one.i] := 1;
-            answers := answers || jsonb_build_object(found_one.i, seen_answer(found_one.stream, found_one.version));
-        else
-            outcomes[found_one.i] := 2;
-        end if;
-    end loop;
-
-    for found_one in
-        select a.i from unnest(streams, expected) with ordinality a (stream, version, i)
-        where a.version <> coalesce(
+        select a.i, a.digest = seen.digest as is_repeated, seen.stream, seen.version
+        from unnest(streams, expected, request_keys, request_digests, request_calls) with ordinality
+            a (stream, version, key, digest, is_call, i)
+        left join accepted_requests seen on seen.key = a.key and seen.is_call = a.is_call
+        where seen.key is not null or a.version <> coalesce(
             (select f.version from facts f where f.stream = a.stream order by f.version desc limit 1), 0)
     loop
         refused := true;
-        if outcomes[found_one.i] = 0 then outcomes[found_one.i] := 3; end if;
+        outcomes[found_one.i] := case when found_one.is_repeated then 1 when not found_one.is_repeated then 2 else 3 end;
+        if found_one.is_repeated then
+            answers := answers || jsonb_build_object(found_one.i, seen_answer(found_one.stream, found_one.version));
+        end if;
     end loop;
 
     if dependency_of is not null then
@@ -84,12 +76,14 @@ begin
         from unnest(fact_streams, fact_versions, fact_bytes) with ordinality f (stream, version, fact, i);
     else
         insert into facts (position, stream, version, recorded_at, fact)
-        select head + row_number() over (order by f.i), f.stream, f.version, recorded, f.fact
-        from unnest(fact_of, fact_streams, fact_versions, fact_bytes) with ordinality f (append, stream, version, fact, i)
+        select head + row_number() over (), f.stream, f.version, recorded, f.fact
+        from unnest(fact_of, fact_streams, fact_versions, fact_bytes) f (append, stream, version, fact)
         where outcomes[f.append] = 0;
-        delete from attachments
-        where id in (select a.id from unnest(attachment_of, attachment_ids) a (append, id) where outcomes[a.append] <> 0)
-          and xmin = pg_current_xact_id()::xid;
+        if attachment_ids is not null then
+            delete from attachments
+            where id in (select a.id from unnest(attachment_of, attachment_ids) a (append, id) where outcomes[a.append] <> 0)
+              and xmin = pg_current_xact_id()::xid;
+        end if;
     end if;
 
     if true = any (request_calls) then

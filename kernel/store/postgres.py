@@ -48,6 +48,9 @@ SAVE_CHECKPOINT = """
 insert into reaction_checkpoints (name, position) values ($1, $2)
 on conflict (name) do update set position = excluded.position"""
 
+# The first commit after a while is told of at once; of many in a row, not each.
+NOTIFY_GAP_SECONDS = 0.001
+
 
 class PostgresStore:
     """One service's store. `open` it before use and `close` it after; appends that wait at the close fail."""
@@ -126,6 +129,7 @@ class PostgresStore:
             self._committed.clear()
             with suppress(StoreUnavailable):
                 await self._fetch("select pg_notify($1, '')", f"{self._service}_facts")
+            await asyncio.sleep(NOTIFY_GAP_SECONDS)
 
     # Reads.
 

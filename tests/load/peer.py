@@ -26,7 +26,7 @@ async def install(stack: Stack) -> None:
         await _run(str(python), "-m", "pip", "install", "-q", REQUIREMENT)
 
 
-async def run(stack: Stack, script: str, database_url: str, *arguments: str) -> Any:  # noqa: ANN401 - JSON
+async def run(stack: Stack, script: str, database_url: str, *arguments: str) -> Any:
     """Runs one of the scripts on the database and returns what it tells; None when it tells nothing."""
     where = urlsplit(database_url)
     place = (str(where.hostname), str(where.port), where.path[1:], str(where.username))

@@ -1,4 +1,4 @@
-"""Run with the Python that has `eventsourcing`: appends for a while in each way the library offers, tells the best rate.
+"""Run with the Python that has `eventsourcing`: appends in each way the library offers, and tells the best rate.
 
 Arguments: host, port, database, user, seconds for each way. Every append is one event of about 300 bytes of a new
 aggregate, recorded with the optimistic check of its version, as the library's `save` does.
