@@ -37,7 +37,7 @@ async def test_many_stores_on_shared_and_separate_streams_keep_positions_dense_a
 async def test_a_storm_of_ended_sessions_loses_nothing_and_doubles_nothing(database_url: str) -> None:
     end_all = """
     select count(pg_terminate_backend(pid)) from pg_stat_activity
-    where datname = current_database() and pid <> pg_backend_pid()"""
+    where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()"""
     async with four_stores(database_url) as stores, session(database_url, "none") as killer:
         load = Load(stores)
         running = asyncio.create_task(load.run(seconds=3))
@@ -88,7 +88,7 @@ async def test_a_server_that_became_read_only_is_away_and_not_the_fault_of_an_ap
         await operator.execute(f"alter database {name} set default_transaction_read_only = on")
         await operator.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity"
-            " where datname = current_database() and pid <> pg_backend_pid()"
+            " where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()"
         )
         with pytest.raises(StoreUnavailable):
             await store.append(append("refused"))
