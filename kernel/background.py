@@ -1,7 +1,7 @@
 """The roles that follow our own store: reactions with timers, and the projection."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import asyncpg
@@ -15,6 +15,8 @@ from kernel.store.interface import EventStore
 
 FORGET_SECONDS = 3_600.0  # how often it is looked whether a period of requests is over
 POLL_SECONDS = 0.25  # the net under a lost notification, and how late a timer may be
+TIMERS_SECONDS = 0.05  # between two looks at the timers, however often facts come
+RENEW_SECONDS = 1.0
 
 
 class Steps(Protocol):
@@ -23,12 +25,36 @@ class Steps(Protocol):
         ...
 
 
+class AtMostEvery:
+    """Steps with a pause after each that found nothing to do."""
+
+    def __init__(self, steps: Steps, seconds: float) -> None:
+        self._steps = steps
+        self._seconds = seconds
+        self._again_at = 0.0
+
+    async def step(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        if now < self._again_at:
+            return False
+        worked = await self._steps.step()
+        if not worked:
+            self._again_at = now + self._seconds
+        return worked
+
+
 class Following:
-    """Reactions to our own facts and timers, in one process of the service at a time."""
+    """Reactions to our own facts and timers, in one process of the service at a time.
+
+    A process whose lease is gone notices within a second; what it does beside the next one has no second effect.
+    """
 
     name = "reactions"
 
-    def __init__(self, database_url: str, service: str, store: EventStore, steps: Sequence[Steps]) -> None:
+    def __init__(
+        self, database_url: str, service: str, store: EventStore, steps: Callable[[], Sequence[Steps]]
+    ) -> None:
+        """`steps` makes them anew for each lease: what they remember may be out of date by the next."""
         self._database_url = database_url
         self._service = service
         self._store = store
@@ -38,14 +64,17 @@ class Following:
     async def run(self) -> None:
         """Raises LeaseLost or StoreUnavailable when the store is gone; started again, it goes on where it was."""
         now = asyncio.get_running_loop().time
-        forget_at = now()
+        forget_at = renew_at = now()
         async with lease(self._database_url, self._service, self.name) as held:
+            all_steps = self._steps()
             while not self._stopping.is_set():
-                await held.renew()
+                if now() >= renew_at:
+                    await held.renew()
+                    renew_at = now() + RENEW_SECONDS
                 if now() >= forget_at:
                     await self._store.forget_old_requests()
                     forget_at = now() + FORGET_SECONDS
-                worked = [await steps.step() for steps in self._steps]
+                worked = [await steps.step() for steps in all_steps]
                 if not any(worked):
                     await self._store.wait_for_append(POLL_SECONDS)
 
@@ -79,6 +108,8 @@ class Projecting:
         await ensure(self._database_url, self._service, self._model, self._fact_types)
         connection = await reader(self._database_url, self._service, f"{self._service}_read")
         try:
+            # What a crash forgets of a read model is projected again: its commits need not wait for the disk.
+            await connection.execute("set synchronous_commit = off")
             await connection.add_listener(f"{self._service}_facts", lambda *_: self._appended.set())
             while not self._stopping.is_set():
                 if not await self._project(connection):

@@ -11,6 +11,7 @@ from kernel.errors import Rejected, StoreUnavailable
 from kernel.sql import queries
 from kernel.store.connections import LOST, TRANSIENT, connect
 
+REACTION_SECONDS_MAX = 2.0
 POSITION = "select position from read_model_checkpoint"
 
 
@@ -60,6 +61,16 @@ class Queries:
                 raise Rejected("NOT_YET_VISIBLE", "at_least")
             await asyncio.sleep(pause)
             pause = min(0.05, pause * 1.5)
+
+    async def reached(self, position: int) -> None:
+        """For a reaction that reads rows: waits a while until the read model is at the position.
+
+        Raises StoreUnavailable when it stays behind; the reaction is then tried again.
+        """
+        try:
+            await self.wait_for(position, asyncio.get_running_loop().time() + REACTION_SECONDS_MAX)
+        except Rejected:
+            raise StoreUnavailable("the read model is behind") from None
 
     async def _fetch(self, sql: str, *parameters: object) -> list[Any]:
         if self._pool is None:

@@ -107,7 +107,7 @@ async def _side_by_side(runs: Sequence[Coroutine[Any, Any, None]]) -> None:
 
 
 class OwnReactions:
-    """Follows our own store by position and lets each reaction answer."""
+    """Follows our own store by position and lets each reaction answer. Made anew by whoever comes to follow it."""
 
     def __init__(
         self,
@@ -127,11 +127,13 @@ class OwnReactions:
         self._effects = effects
         self._clock = clock
         self._name = name
+        self._done: int | None = None
 
     async def step(self) -> bool:
         """Takes one page. Returns whether there was one."""
-        done = await self._store.checkpoint(self._name) or 0
-        page = await self._store.read_all(done, PAGE_FACTS_MAX)
+        if self._done is None:
+            self._done = await self._store.checkpoint(self._name) or 0
+        page = await self._store.read_all(self._done, PAGE_FACTS_MAX)
         for recorded in page:
             fact = opened(recorded, self._fact_types)
             for reaction in self._reactions.get(type(fact.payload), ()):
@@ -139,6 +141,7 @@ class OwnReactions:
                     await self._react(reaction, fact)
         if page:
             await self._store.save_checkpoint(self._name, page[-1].position)
+            self._done = page[-1].position
         return bool(page)
 
     async def _react(self, reaction: OnOwn, fact: OwnFact) -> None:

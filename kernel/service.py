@@ -8,10 +8,11 @@ from pathlib import Path
 import asyncpg
 from google.protobuf.message import Message
 
-from kernel.background import Following, Projecting, Steps
+from kernel.background import TIMERS_SECONDS, AtMostEvery, Following, Projecting, Steps
 from kernel.clock import Clock, SystemClock
 from kernel.commands import Command, CommandPath, Route
 from kernel.consumers.consumer import Consumer, ConsumerSettings
+from kernel.consumers.limits import ConsumerLimits
 from kernel.errors import StoreUnavailable
 from kernel.facts import FactTypes
 from kernel.foreign import OnForeign, bind
@@ -32,6 +33,8 @@ from kernel.store.connections import LOST, connect
 from kernel.store.interface import TimerDue
 from kernel.store.postgres import PostgresStore
 from kernel.timers import Timers
+
+GATHER_SECONDS = 0.02  # what facts that no gate waits for may wait for each other; a fetch costs more than a fact
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class ForeignFacts:
     consumer: str
     reactions: Sequence[OnForeign]
     ignores: Sequence[type[Message]] = ()
+    lane: bool = False  # a gate waits for these facts: none waits for another
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,17 +140,24 @@ class Parts:
 
     def _following(self, work: Work) -> Following:
         types = self._definition.own_facts
-        steps: list[Steps] = [
-            OwnReactions(self.store, types, work.own_reactions, self._effects(), self.clock),
-            Timers(self.store, self.path, work.timers, self.clock, self._metrics),
-        ]
+
+        def steps() -> list[Steps]:
+            timers = Timers(self.store, self.path, work.timers, self.clock, self._metrics)
+            return [
+                OwnReactions(self.store, types, work.own_reactions, self._effects(), self.clock),
+                AtMostEvery(timers, TIMERS_SECONDS),
+            ]
+
         return Following(self._url, self._definition.name, self.store, steps)
 
     def _consumer(self, foreign: ForeignFacts) -> Consumer:
         settings = ConsumerSettings(self._url, self._settings.kafka, self._definition.name, self._settings.cell)
         entries = bind(foreign.consumer, foreign.reactions, self._effects(), self.clock, self._metrics)
         types = self._definition.foreign_facts
-        return Consumer(foreign.consumer, settings, types, entries, foreign.ignores, self._metrics, self.clock)
+        limits = ConsumerLimits(gather_seconds=0.0 if foreign.lane else GATHER_SECONDS)
+        return Consumer(
+            foreign.consumer, settings, types, entries, foreign.ignores, self._metrics, self.clock, limits=limits
+        )
 
 
 class Migrating:

@@ -32,7 +32,7 @@ def build(
     To be called inside the running loop. Takes an existing folder for Faust's own files.
     """
     app = app_of(name, kafka, folder, limits)
-    app.transport = _Transport(app, handle)
+    app.transport = _Transport(app, handle, limits)
     app.topics.add(app.topic(*topics, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"))
     app.finalize()
     return app
@@ -66,9 +66,10 @@ def app_of(name: str, kafka: str, folder: Path, limits: ConsumerLimits) -> faust
 class _Transport(driver.Transport):
     """Faust's transport over aiokafka, with our consumer."""
 
-    def __init__(self, app: faust.App, handle: Handle) -> None:
+    def __init__(self, app: faust.App, handle: Handle, limits: ConsumerLimits) -> None:
         super().__init__([URL(url) for url in app.conf.broker_consumer], app)
         self.handle = handle
+        self.limits = limits
 
     def create_consumer(self, callback: Any, **options: Any) -> "_Consumer":  # noqa: ANN401 - as Faust declares them
         return _Consumer(self, callback=callback, loop=self.loop, **options)
@@ -97,6 +98,8 @@ class _Consumer(driver.Consumer):
                 if fetched:
                     # A task of its own, which a cancel does not reach: a batch that was begun is brought to its end.
                     self._under_way = asyncio.ensure_future(self._take(fetched))
+                    if sum(map(len, fetched.values())) < self.transport.limits.batch_records_max:
+                        await asyncio.sleep(self.transport.limits.gather_seconds)
         except ConsumerStoppedError:
             if not self.app.should_stop:
                 raise

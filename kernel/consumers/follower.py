@@ -53,7 +53,8 @@ class WatermarkFollower:
 
     async def _follow(self) -> None:
         role, path = f"{self._service}_api", f"{self._service}, public"
-        connection = await connect(self._database_url, role=role, search_path=path)
+        # What a crash forgets is said again a second later.
+        connection = await connect(self._database_url, role=role, search_path=path, synchronous_commit="off")
         try:
             async with self._reader.consumer(*self._about) as kafka:
                 pending = Pending()

@@ -17,7 +17,6 @@ from holdspace.moderation.v1.events_pb2 import (
 from holdspace.scheduling.v1.events_pb2 import TherapistEnrolled
 from kernel.commands import Command
 from kernel.consumers.records import ForeignFact
-from kernel.errors import StoreUnavailable
 from kernel.facts import instant
 from kernel.foreign import OnForeign, copied_gate
 from kernel.own_facts import OwnFact
@@ -65,16 +64,10 @@ async def hold_back_or_give_back(queries: Queries, fact: OwnFact, now: datetime)
     if copied.gate != "standing":
         return []
     if copied.source_type == ClientReinstated.DESCRIPTOR.full_name:
-        await _reached(queries, fact.position)
+        await queries.reached(fact.position)
         return [RestoreMessages(row["conversation_id"], now) for row in await queries.rows("withheld", copied.subject)]
     if copied.phases[0].state in CLOSED:
-        await _reached(queries, fact.position)
+        await queries.reached(fact.position)
         rows = await queries.rows("sent_since", copied.subject, instant(copied.decided_at))
         return [WithholdMessages(row["conversation_id"], tuple(row["sequences"]), now) for row in rows]
     return []
-
-
-async def _reached(queries: Queries, position: int) -> None:
-    """Raises StoreUnavailable while the read model is behind; the reaction is then tried again."""
-    if await queries.position() < position:
-        raise StoreUnavailable("the read model is behind")

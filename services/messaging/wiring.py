@@ -41,6 +41,6 @@ async def wire(settings: Settings, metrics: Metrics, roles: Collection[str]) -> 
     work = Work(
         api=[(service_pb2_grpc.add_MessagingServiceServicer_to_server, api)],
         own_reactions=own_reactions(parts.queries),
-        foreign=[ForeignFacts(LANES, REACTIONS)],
+        foreign=[ForeignFacts(LANES, REACTIONS, lane=True)],
     )
     return parts.roles(roles, work)

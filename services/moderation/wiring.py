@@ -50,7 +50,7 @@ async def wire(settings: Settings, metrics: Metrics, roles: Collection[str]) -> 
         own_reactions=OWN_REACTIONS,
         timers=timers(settings.policy),
         foreign=[
-            ForeignFacts(LANES, ENROLMENTS),
+            ForeignFacts(LANES, ENROLMENTS, lane=True),
             ForeignFacts(CONTACTS, FIRST_CONTACTS, NO_CONTACTS),
             ForeignFacts(BOOKINGS, LOSSES, NO_LOSSES),
         ],

@@ -1,6 +1,5 @@
 """What response-SLA does because of facts, other services' and its own."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -30,7 +29,6 @@ from holdspace.moderation.v1.events_pb2 import (
 from holdspace.response_sla.v1.private_pb2 import DecisionNoted, ReportNoted, StandingNoted
 from kernel.commands import Command
 from kernel.consumers.records import ForeignFact
-from kernel.errors import Rejected, StoreUnavailable
 from kernel.facts import instant
 from kernel.foreign import OnForeign
 from kernel.gates import phases_of
@@ -46,7 +44,6 @@ from services.response_sla.domain.wait import Parties
 FACTS = "response_sla.facts"
 LANES = "response_sla.lanes"
 CONSUMERS = (FACTS, LANES)
-READ_MODEL_SECONDS_MAX = 2.0
 
 STANDING = (
     ClientBraked,
@@ -145,14 +142,6 @@ async def evaluate_conversations(
     A conversation that is not in the read model at the fact's position begins after it, and was decided in its light.
     """
     client_id: str = fact.payload.client_id
-    await _reached(queries, fact.position)
+    await queries.reached(fact.position)
     rows = await queries.rows("conversations_of_client", client_id)
     return [EvaluateConversation(row["conversation_id"], client_id, policy, now) for row in rows]
-
-
-async def _reached(queries: Queries, position: int) -> None:
-    """Raises StoreUnavailable when the read model stays behind; the reaction is then tried again."""
-    try:
-        await queries.wait_for(position, asyncio.get_running_loop().time() + READ_MODEL_SECONDS_MAX)
-    except Rejected:
-        raise StoreUnavailable("the read model is behind") from None

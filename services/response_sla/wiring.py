@@ -45,7 +45,7 @@ async def wire(settings: Settings, metrics: Metrics, roles: Collection[str]) -> 
     work = Work(
         api=[(service_pb2_grpc.add_ResponseSlaServiceServicer_to_server, api)],
         own_reactions=[*own_reactions(settings.policy, parts.queries), *own_metrics.measures()],
-        foreign=[ForeignFacts(FACTS, facts(settings.policy), IGNORED), ForeignFacts(LANES, lanes())],
+        foreign=[ForeignFacts(FACTS, facts(settings.policy), IGNORED), ForeignFacts(LANES, lanes(), lane=True)],
     )
     running = parts.roles(asked, work)
     if "api" in asked:

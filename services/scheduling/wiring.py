@@ -39,6 +39,6 @@ async def wire(settings: Settings, metrics: Metrics, roles: Collection[str]) -> 
         api=[(service_pb2_grpc.add_SchedulingServiceServicer_to_server, api)],
         own_reactions=own_reactions(parts.store),
         timers=TIMERS,
-        foreign=[ForeignFacts(LANES, OF_LANES), ForeignFacts(IMPORTS, OF_IMPORTS, NO_IMPORTS)],
+        foreign=[ForeignFacts(LANES, OF_LANES, lane=True), ForeignFacts(IMPORTS, OF_IMPORTS, NO_IMPORTS)],
     )
     return parts.roles(roles, work)

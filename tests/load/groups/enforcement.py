@@ -26,8 +26,8 @@ from tests.load.measuring import Cell, Figure, Goal, Group, Options, Reading
 from tests.load.messages import Traffic, paced
 from tests.load.stack import Stack
 
-REPORTS = 100
-REPORT_PAUSE_SECONDS = (0.02, 0.08)  # spread, so that no timer of the platform is always met at the same phase
+REPORTS = 60
+REPORT_PAUSE_SECONDS = (0.1, 0.3)  # spread, so that no timer of the platform is always met at the same phase
 LOAD_PER_SECOND = 500
 LOAD_PAIRS = 1_000
 IDLE_SECONDS = 10.0
