@@ -15,7 +15,7 @@ from kernel.facts import FactTypes
 from kernel.projected import Rows, Writes
 from kernel.replay import page_of
 
-PAGE_FACTS_MAX = 2_000
+PAGE_FACTS_MAX = 5_000  # at once when there is a backlog; the more, the fewer rows are written twice
 
 CHECKPOINT = """
 create table if not exists read_model_checkpoint (
@@ -34,16 +34,16 @@ class ReadModel:
     """
 
     tables: Path
-    indexes: Path
     statements: Mapping[str, str]
     writes: Writes
     ignores: Sequence[type[Message]] = ()
+    indexes: Path | None = None
     revision: int = 1
 
     @property
     def definition(self) -> str:
         """Tells one definition of the rows from another."""
-        text = self.tables.read_text() + self.indexes.read_text()
+        text = self.tables.read_text() + (self.indexes.read_text() if self.indexes else "")
         text += "".join(f"{name}{sql}" for name, sql in sorted(self.statements.items()))
         return hashlib.sha256(f"{text}{self.revision}".encode()).hexdigest()
 
@@ -64,12 +64,18 @@ async def create(
             return
         await connection.execute(model.tables.read_text())
         if with_indexes:
-            await connection.execute(model.indexes.read_text())
+            await create_indexes(connection, model)
         await connection.execute(
             "insert into read_model_checkpoint (position, definition) values (0, $1)", model.definition
         )
         await connection.execute(f"grant usage on schema {schema} to {service}_api, {service}_owner")
         await connection.execute(f"grant select on all tables in schema {schema} to {service}_api, {service}_owner")
+
+
+async def create_indexes(connection: asyncpg.Connection, model: ReadModel) -> None:
+    """Makes the indexes that only queries need."""
+    if model.indexes is not None:
+        await connection.execute(model.indexes.read_text())
 
 
 async def project(

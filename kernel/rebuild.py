@@ -10,7 +10,7 @@ import asyncpg
 
 from kernel.facts import FactTypes
 from kernel.projected import Rows
-from kernel.read_model import ReadModel, create, digest, project, write
+from kernel.read_model import ReadModel, create, create_indexes, digest, project, write
 from kernel.replay import replay
 from kernel.store.connections import connect
 
@@ -70,7 +70,7 @@ async def rebuild(
         while (target := await connection.fetchval(live)) - position > SWAP_FACTS_MAX:
             await build(connection, facts, model, fact_types, position, target, partial(_tell, progress, target))
             position = target
-        await connection.execute(model.indexes.read_text())
+        await create_indexes(connection, model)
         return await _catch_up_and_swap(connection, service, model, fact_types, progress, even_if_different)
     finally:
         await facts.close()

@@ -29,7 +29,6 @@ def under_age_row(_: StoredFact, fact: ClientFoundUnderAge) -> tuple[object, ...
 
 READ_MODEL = ReadModel(
     tables=HERE / "read_model.sql",
-    indexes=HERE / "read_model_indexes.sql",
     statements=queries(HERE / "projections.sql"),
     writes={
         VerificationRequested: [Each("set_state", lambda _, fact: (fact.client_id, State.PENDING.value))],

@@ -10,7 +10,7 @@ import asyncpg
 import psutil
 
 from holdspace.messaging.v1.events_pb2 import MessageSent
-from kernel.read_model import PAGE_FACTS_MAX, create, digest, project
+from kernel.read_model import PAGE_FACTS_MAX, create, create_indexes, digest, project
 from kernel.rebuild import build, reader
 from kernel.replay import POSITIONS_AND_FACTS, pages
 from services.messaging.wiring import MESSAGING
@@ -129,7 +129,7 @@ class Projections:
 
     async def _rebuild(self) -> None:
         await build(self.rebuilt, self.facts, MODEL, TYPES, 0, BUILT_FACTS)
-        await self.rebuilt.execute(MODEL.indexes.read_text())
+        await create_indexes(self.rebuilt, MODEL)
 
     async def live(self, facts: int, at_once: int) -> Reading:
         async def take() -> None:

@@ -1,1 +1,0 @@
--- None: every read is by the key.
