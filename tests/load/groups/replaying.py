@@ -7,7 +7,6 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 import asyncpg
-import psutil
 
 from holdspace.messaging.v1.events_pb2 import MessageSent
 from kernel.read_model import PAGE_FACTS_MAX, create, create_indexes, digest, project
@@ -22,7 +21,6 @@ FACTS = 1_000_000
 BUILT_FACTS = 300_000  # a rebuild of all would take half a minute a round
 LIVE_FACTS = 40_000
 SINGLE_FACTS = 1_500
-SAMPLE_FACTS = 50_000
 
 RAW = "COPY (FORMAT binary) of position and fact, thrown away"
 REPLAY = "replay: decode and fold"
@@ -47,14 +45,15 @@ class Sequences:
         self._last: dict[str, int] = {}
 
     def take(self, facts: Sequence[bytes]) -> None:
-        last = self._last
+        last, messages = self._last, 0
         for _, payload in TYPES.open_all(facts):
             if type(payload) is MessageSent:
                 conversation, sequence = payload.conversation_id, payload.sequence
                 if sequence != last.get(conversation, 0) + 1:
                     raise AssertionError(f"conversation {conversation} goes on at {sequence}")
                 last[conversation] = sequence
-                self.messages += 1
+                messages += 1
+        self.messages += messages
 
 
 async def replay_and_fold(connection: asyncpg.Connection, facts: int, progress: Progress = lambda _: None) -> int:
@@ -67,22 +66,6 @@ async def replay_and_fold(connection: asyncpg.Connection, facts: int, progress: 
             progress(position)
     assert position == facts
     return fold.messages
-
-
-async def memory_of_replay(connection: asyncpg.Connection, facts: int) -> Reading:
-    """Replays so many facts. Returns the growth of resident memory from its first tenth to its last, beside what the
-    fold keeps: bytes_first and bytes_last are medians over samples of a tenth.
-    """
-    process, samples = psutil.Process(), list[tuple[int, int]]()
-
-    def sample(position: int) -> None:
-        if not samples or position - samples[-1][0] >= SAMPLE_FACTS:
-            samples.append((position, process.memory_info().rss))
-
-    await through(connection, facts, sample)
-    tenth = max(1, len(samples) // 10)
-    first, last = (sorted(size for _, size in part) for part in (samples[tenth : 2 * tenth], samples[-tenth:]))
-    return {"bytes_first": first[len(first) // 2], "bytes_last": last[len(last) // 2]}
 
 
 async def through(connection: asyncpg.Connection, facts: int, progress: Progress) -> None:
