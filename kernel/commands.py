@@ -4,10 +4,7 @@ A route says on which stream a command runs and what else its decision reads. Wh
 (`depends_on`), so a decision holds at the instant of its commit or is not taken.
 """
 
-import asyncio
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Generic, Protocol, TypeVar
@@ -17,6 +14,7 @@ from google.protobuf.message import Message
 from kernel.decision import Decision
 from kernel.errors import Rejected, VersionConflict
 from kernel.facts import FACT_BYTES_MAX, FactTypes, Origin, instant, open_envelope
+from kernel.folded import Folded, Loaded, Turns
 from kernel.ids import Ids
 from kernel.requests import reaction_request
 from kernel.store.interface import Append, Appended, EventStore, Outcome, Request
@@ -63,15 +61,6 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """A stream as folded up to a version. `at`: when its last fact occurred."""
-
-    state: Any
-    version: int
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Handled:
     """What a command came to: its stream, folded up to the version its facts reached, and the position to wait for."""
 
@@ -84,10 +73,18 @@ class Handled:
 
 
 @dataclass(frozen=True, slots=True)
-class _Attempt:
-    decision: Decision
-    appended: Appended
-    loaded: Loaded
+class Asked:
+    """A command with who asked for it, under which id."""
+
+    command: Command
+    request: Request
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    append: Append
+    after: Loaded  # the stream as it is once that is appended
 
 
 class CommandMetrics(Protocol):
@@ -117,8 +114,8 @@ class CommandPath:
         self._ids = ids
         self._metrics = metrics
         self._attempts_max = attempts_max
-        self._turns = _Turns()
-        self._folded = _Folded(folded_streams_max)
+        self._turns = Turns()
+        self._folded = Folded(folded_streams_max)
 
     async def run(
         self, command: Command, request: Request, origin: Origin | None = None, deadline: float | None = None
@@ -131,27 +128,52 @@ class CommandPath:
         """
         route = self._routes[type(command)]
         stream = self.stream_of(command)
-        origin = origin or Origin(self._service)
+        asked = Asked(command, request, origin or Origin(self._service))
         for attempt in range(self._attempts_max):
             if attempt:
                 self._metrics.decided_again(type(command).__name__)
-            async with self._turns.on(stream):
+            async with self._turns.of(stream):
                 try:
-                    tried = await self._try(route, stream, command, request, origin, deadline, fresh=attempt > 0)
+                    loaded = await self._load(stream, route.fold, fresh=attempt > 0)
+                    decided = await self._decide(route, loaded, asked, deadline, fresh=attempt > 0)
                 except Rejected:
                     if attempt == 0:
                         continue  # It may rest on a cached state; a rejection has no commit that would find out.
                     if (first := await self._store.find_request(request)) is None:
                         raise
                     return await self._first_answer(route, command, first)
-                told = tried.appended
+                told = await self._store.append(decided.append)
                 if told.outcome is Outcome.APPENDED:
-                    return self._remember(route, tried)
+                    return self._remember(route, decided, told)
             if told.outcome in (Outcome.REQUEST_SEEN, Outcome.REQUEST_REUSED):
                 return await self._first_answer(route, command, told)
             if told.outcome is Outcome.CLAIM_TAKEN:
                 await self._end_expired_hold(route, command, told)
         raise VersionConflict(f"{type(command).__name__} on {stream}")
+
+    async def run_in_order(
+        self, asked: Sequence[Asked], deadline: float | None = None
+    ) -> Sequence[Handled | Exception]:
+        """Takes commands of one stream to their facts, each as `run` would; returns what `run` returns or raises.
+
+        Each is decided on the facts of those before it, and they are appended in one commit. From the first that is
+        refused on they are run one by one. Commands that claim, or set timers, cannot be taken in order.
+        """
+        route = self._routes[type(asked[0].command)]
+        stream = self.stream_of(asked[0].command)
+        told: list[Handled | Exception] = []
+        async with self._turns.of(stream):
+            decided = await self._decide_ahead(
+                route, await self._load(stream, route.fold, fresh=False), asked, deadline
+            )
+            appended = await self._store.append_in_order([each.append for each in decided])
+            told += [self._remember(route, *both) for both in zip(decided, appended, strict=False)]
+        for one in asked[len(told) :]:
+            try:
+                told.append(await self.run(one.command, one.request, one.origin, deadline))
+            except Exception as error:  # the answer to this one; the others have theirs
+                told.append(error)
+        return told
 
     def stream_of(self, command: Command) -> str:
         """Returns the stream a command runs on. Raises KeyError for a command without a route."""
@@ -162,28 +184,37 @@ class CommandPath:
         state: S = (await self._load(stream, fold, fresh=True)).state
         return state
 
-    async def _try(
-        self,
-        route: Route,
-        stream: str,
-        command: Command,
-        request: Request,
-        origin: Origin,
-        deadline: float | None,
-        *,
-        fresh: bool,
-    ) -> _Attempt:
-        loaded = await self._load(stream, route.fold, fresh=fresh)
-        reads = {read.stream(command): read.fold for read in route.reads}
-        read = {name: await self._load(name, fold, fresh=fresh) for name, fold in reads.items()}
-        if not origin.imported_from and command.now < loaded.at:
+    async def _decide_ahead(
+        self, route: Route, loaded: Loaded, asked: Sequence[Asked], deadline: float | None
+    ) -> list[_Decided]:
+        """Decides each on what those before it lead to, up to the first that a rule says no to."""
+        decided: list[_Decided] = []
+        for one in asked:
+            try:
+                decided.append(await self._decide(route, loaded, one, deadline, fresh=False))
+            except Rejected:
+                break  # `run` decides it again, on what is true.
+            loaded = decided[-1].after
+        return decided
+
+    async def _decide(
+        self, route: Route, loaded: Loaded, asked: Asked, deadline: float | None, *, fresh: bool
+    ) -> _Decided:
+        """Raises Rejected."""
+        command, stream = asked.command, route.stream(asked.command)
+        names = [read.stream(command) for read in route.reads]
+        read = {
+            name: await self._load(name, other.fold, fresh=fresh)
+            for name, other in zip(names, route.reads, strict=True)
+        }
+        if not asked.origin.imported_from and command.now < loaded.at:
             command = replace(command, now=loaded.at)  # type: ignore[type-var]  # every command is a dataclass
-        decision = route.decide(command, loaded.state, *(read[r.stream(command)].state for r in route.reads))
+        decision = route.decide(command, loaded.state, *(read[name].state for name in names))
         append = Append(
             stream,
             loaded.version,
-            [self._seal(fact, command.now, origin) for fact in decision.facts],
-            request,
+            [self._seal(fact, command.now, asked.origin) for fact in decision.facts],
+            asked.request,
             depends_on={name: dependency.version for name, dependency in read.items() if name != stream},
             claims=decision.claims,
             releases=decision.releases,
@@ -193,13 +224,11 @@ class CommandPath:
             urgent=route.urgent,
             deadline=deadline,
         )
-        appended = await self._store.append(append)
         state = loaded.state
-        if appended.outcome is Outcome.APPENDED:
-            for fact in decision.facts:
-                state = route.fold.evolve(state, fact, command.now)
+        for fact in decision.facts:
+            state = route.fold.evolve(state, fact, command.now)
         at = max(loaded.at, command.now) if decision.facts else loaded.at
-        return _Attempt(decision, appended, Loaded(state, appended.version, at))
+        return _Decided(append, Loaded(state, loaded.version + len(decision.facts), at))
 
     def _seal(self, fact: Message, at: datetime, origin: Origin) -> bytes:
         sealed = self._fact_types.seal(fact, self._ids.new(), at, origin)
@@ -207,11 +236,10 @@ class CommandPath:
             raise Rejected("FACT_TOO_LARGE")
         return sealed
 
-    def _remember(self, route: Route, tried: _Attempt) -> Handled:
-        told, loaded = tried.appended, tried.loaded
-        self._folded.put(told.stream, route.fold, loaded)
-        facts = len(tried.decision.facts)
-        return Handled(told.stream, told.version, told.position, loaded.state, facts, repeated=False)
+    def _remember(self, route: Route, decided: _Decided, told: Appended) -> Handled:
+        self._folded.put(told.stream, route.fold, decided.after)
+        facts = len(decided.append.facts)
+        return Handled(told.stream, told.version, told.position, decided.after.state, facts, repeated=False)
 
     async def _first_answer(self, route: Route, command: Command, told: Appended) -> Handled:
         if told.outcome is Outcome.REQUEST_REUSED:
@@ -245,47 +273,3 @@ class CommandPath:
             state = fold.evolve(state, self._fact_types.payload(envelope), at)
             version = recorded.version
         return Loaded(state, version, at)
-
-
-class _Folded:
-    """The states folded last. A stale one is harmless where it leads to an append: the expected version finds out."""
-
-    def __init__(self, streams_max: int) -> None:
-        self._streams_max = streams_max
-        self._loaded: OrderedDict[tuple[str, int], Loaded] = OrderedDict()
-
-    def get(self, stream: str, fold: Fold[Any]) -> Loaded | None:
-        loaded = self._loaded.get((stream, id(fold)))
-        if loaded is not None:
-            self._loaded.move_to_end((stream, id(fold)))
-        return loaded
-
-    def put(self, stream: str, fold: Fold[Any], loaded: Loaded) -> None:
-        known = self._loaded.get((stream, id(fold)))
-        if known is not None and known.version > loaded.version:
-            return
-        self._loaded[stream, id(fold)] = loaded
-        self._loaded.move_to_end((stream, id(fold)))
-        if len(self._loaded) > self._streams_max:
-            self._loaded.popitem(last=False)
-
-
-class _Turns:
-    """Commands on one stream take turns, so that those of one process never make each other stale."""
-
-    def __init__(self) -> None:
-        self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
-
-    @asynccontextmanager
-    async def on(self, stream: str) -> AsyncIterator[None]:
-        lock, users = self._locks.get(stream) or (asyncio.Lock(), 0)
-        self._locks[stream] = (lock, users + 1)
-        try:
-            async with lock:
-                yield
-        finally:
-            users = self._locks[stream][1] - 1
-            if users:
-                self._locks[stream] = (lock, users)
-            else:
-                del self._locks[stream]

@@ -24,4 +24,4 @@ class RandomIds:
         self._source = source or random.SystemRandom()
 
     def new(self) -> str:
-        return f"{self._source.getrandbits(128):032x}"
+        return self._source.randbytes(16).hex()

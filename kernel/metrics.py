@@ -5,7 +5,7 @@ reactions, timers, projections, lanes and roles in code. No person, stream or re
 """
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
@@ -42,6 +42,8 @@ class Metrics:
             CALL,
             buckets=CALL_SECONDS,
         )
+        # Looking a label up costs as much as counting; there are few, so each is kept.
+        self._calls_of, self._call_seconds_of = cache(self._calls.labels), cache(self._call_seconds.labels)
         self._stream_refusals = counter(
             "holdspace_grpc_stream_refusals", "Commands refused inside a stream that went on.", ANSWER
         )
@@ -59,6 +61,7 @@ class Metrics:
 
     def _declare_store(self, registry: CollectorRegistry) -> None:
         self._appends = Counter("holdspace_appends", "Appends by outcome.", ["outcome"], registry=registry)
+        self._appends_of = cache(self._appends.labels)
         self._batch_size = Histogram(
             "holdspace_append_batch_size", "Appends in one commit.", buckets=BATCH_APPENDS, registry=registry
         )
@@ -106,8 +109,8 @@ class Metrics:
         )
 
     def called(self, service: str, method: str, code: str, reason: str, seconds: float) -> None:
-        self._calls.labels(service, method, code, reason).inc()
-        self._call_seconds.labels(service, method).observe(seconds)
+        self._calls_of(service, method, code, reason).inc()
+        self._call_seconds_of(service, method).observe(seconds)
 
     def refused_in_stream(self, service: str, method: str, code: str, reason: str) -> None:
         self._stream_refusals.labels(service, method, code, reason).inc()
@@ -122,7 +125,7 @@ class Metrics:
         self._enforced_seconds.observe(seconds)
 
     def appended(self, outcome: str) -> None:
-        self._appends.labels(outcome).inc()
+        self._appends_of(outcome).inc()
 
     def batch(self, appends: int, waiting: int) -> None:
         self._batch_size.observe(appends)

@@ -24,6 +24,19 @@ class CallContext:
     deadline: float  # on the event loop's clock, seconds
     answer_to: Callable[[Exception], Answer]  # for a stream that refuses one command and goes on; counts it
 
+    def of(self, person: str, request_id: str) -> "CallContext":
+        """Returns the same call for one of its requests. Written out: `replace` would take three times as long."""
+        return CallContext(
+            self.caller,
+            person,
+            self.service,
+            self.method,
+            request_id,
+            self.traceparent,
+            self.deadline,
+            self.answer_to,
+        )
+
     @property
     def correlation(self) -> str:
         """The trace id: what follows from one request shares it."""

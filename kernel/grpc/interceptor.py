@@ -6,8 +6,7 @@ they act for that person. Then the handler runs; whatever it raises is answered 
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import replace
+from contextlib import aclosing, suppress
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -80,25 +79,31 @@ class Interceptor(grpc.aio.ServerInterceptor):
         give = _give_many if handler.response_streaming else _give_one
 
         async def serve(came: Any, context: Context) -> Any:  # noqa: ANN401 - as the method has it
-            async with self._answering(method, context, handler.request_streaming) as call:
-                return await give(run(take(came, call), context), context)
+            return await self._answer(
+                method, context, handler.request_streaming, lambda call: give(run(take(came, call), context), context)
+            )
 
         # Requests come as bytes: nothing is decoded for a caller who may not call.
         make = MAKERS[handler.request_streaming, handler.response_streaming]
         return make(serve, request_deserializer=None, response_serializer=handler.response_serializer)
 
-    @asynccontextmanager
-    async def _answering(self, method: Method, context: Context, request_streaming: bool) -> AsyncIterator[CallContext]:
+    async def _answer(
+        self,
+        method: Method,
+        context: Context,
+        request_streaming: bool,
+        handle: Callable[[CallContext], Awaitable[Message | None]],
+    ) -> Message | None:
         """Admits the call; answers and counts what is raised. Handlers raise, and never abort the context."""
         began = perf_counter()
-        code, reason, answer, is_admitted = grpc.StatusCode.OK, "", None, False
+        code, reason, is_admitted = grpc.StatusCode.OK, "", False
         metadata = dict(context.invocation_metadata())
         traceparent = traceparent_of(metadata, self._ids)
         bind_contextvars(method=f"{method.service}/{method.name}", trace_id=traceparent[3:35])
         try:
             admitted = await self._admit(method, metadata, traceparent, context.time_remaining())
             is_admitted = True
-            yield admitted
+            return await handle(admitted)
         except asyncio.CancelledError:  # The caller has gone away, or no longer waits.
             is_late = context.time_remaining() == 0
             code = grpc.StatusCode.DEADLINE_EXCEEDED if is_late else grpc.StatusCode.CANCELLED
@@ -108,11 +113,10 @@ class Interceptor(grpc.aio.ServerInterceptor):
             code, reason = answer.code, answer.reason
         finally:
             self._metrics.called(method.service, method.name, code.name, reason, perf_counter() - began)
-        if answer is not None:
-            if request_streaming and not is_admitted:
-                await _hear_first(context)
-            details = ((STATUS_DETAILS, answer.status().SerializeToString()),)
-            await context.abort(answer.code, answer.message, details)
+        if request_streaming and not is_admitted:
+            await _hear_first(context)
+        details = ((STATUS_DETAILS, answer.status().SerializeToString()),)
+        return await context.abort(answer.code, answer.message, details)  # type: ignore[no-any-return]  # it raises
 
     async def _admit(
         self, method: Method, metadata: Mapping[str, str], traceparent: str, remaining: float | None
@@ -165,8 +169,8 @@ def _checked(method: Method, request: Message, call: CallContext) -> Checked[Mes
         method.check(request)
         person = acting_person(method, call.caller, request)
     except Rejected as rejected:
-        return Checked(request, replace(call, request_id=request_id), rejected)
-    return Checked(request, replace(call, person=person, request_id=request_id), None)
+        return Checked(request, call.of("", request_id), rejected)
+    return Checked(request, call.of(person, request_id), None)
 
 
 async def _hear_first(context: Context) -> None:
@@ -177,8 +181,8 @@ async def _hear_first(context: Context) -> None:
         await asyncio.wait_for(context.read(), FIRST_REQUEST_SECONDS)
 
 
-async def _give_one(response: Awaitable[Message], _: Context) -> Message:
-    return await response
+def _give_one(response: Awaitable[Message], _: Context) -> Awaitable[Message]:
+    return response
 
 
 async def _give_many(responses: Any, context: Context) -> None:  # noqa: ANN401 - an async generator of the responses

@@ -4,6 +4,9 @@
 -- timers). `..._of` columns hold the append's place in the batch, from 1. Lists that the batch has none of are null, and
 -- their checks cost nothing.
 --
+-- Appends of one stream follow each other: all expect the version before the first of them, and a length is that of the
+-- append and of those of its stream before it.
+--
 -- Outcomes are those of kernel.store.interface.Outcome. `answers` has an object per append that was seen or met a holder.
 create function append(
     streams         text[],
@@ -99,6 +102,14 @@ begin
             outcomes[claims_of[place]] := 5;
             answers := answers || jsonb_build_object(claims_of[place], answer);
         end loop;
+    end if;
+
+    -- Appends of one stream follow each other: what comes after a refused one rests on facts that are not there.
+    if refused then
+        outcomes := array(
+            select case when a.outcome = 0 and bool_or(a.outcome <> 0) over (partition by a.stream order by a.i) then 3
+                else a.outcome end::smallint
+            from unnest(streams, outcomes) with ordinality a (stream, outcome, i) order by a.i);
     end if;
 
     if not refused then

@@ -70,6 +70,14 @@ begin
         end loop;
     end if;
 
+    -- Appends of one stream follow each other: what comes after a refused one rests on facts that are not there.
+    if refused then
+        outcomes := array(
+            select case when a.outcome = 0 and bool_or(a.outcome <> 0) over (partition by a.stream order by a.i) then 3
+                else a.outcome end::smallint
+            from unnest(streams, outcomes) with ordinality a (stream, outcome, i) order by a.i);
+    end if;
+
     if not refused then
         insert into facts (position, stream, version, recorded_at, fact)
         select head + f.i, f.stream, f.version, recorded, f.fact

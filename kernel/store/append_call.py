@@ -13,10 +13,11 @@ select * from append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
 
 def arguments(appends: Sequence[Append]) -> list[list[Any] | None]:
     """Returns the columns in the order of the function's parameters."""
+    expected = _expected(appends)
     columns: list[list[Any] | None] = [
         [append.stream for append in appends],
-        [append.expected_version for append in appends],
-        [len(append.facts) for append in appends],
+        expected,
+        [a.expected_version + len(a.facts) - begin for a, begin in zip(appends, expected, strict=True)],
         [append.request.key for append in appends],
         [append.request.digest for append in appends],
         [append.request.kind is RequestKind.CALL for append in appends],
@@ -49,6 +50,12 @@ def arguments(appends: Sequence[Append]) -> list[list[Any] | None]:
     bodies = [(place, b.id, b.content) for place, a in zip(places, appends, strict=True) for b in a.attachments]
     columns += _columns(3, sorted(bodies, key=lambda body: body[1]))  # in one order everywhere, against deadlocks
     return columns
+
+
+def _expected(appends: Sequence[Append]) -> list[int]:
+    """Of appends that follow each other on a stream, all expect the version before the first; their lengths add up."""
+    begins: dict[str, int] = {}
+    return [begins.setdefault(append.stream, append.expected_version) for append in appends]
 
 
 def outcomes(appends: Sequence[Append], head: int, numbers: Sequence[int], answers: str) -> list[Appended]:

@@ -75,7 +75,10 @@ class Appender:
                 fail(batch, Poison(f"{type(error).__name__}: {error}"))
                 return
             for waiting in batch:  # One of them is bad; alone it gets its own error.
-                await self._append([waiting], committed)
+                if not waiting.is_cut_off:
+                    await self._append([waiting], committed)
+                elif not waiting.answer.done():
+                    waiting.answer.set_result(Appended(Outcome.STALE, waiting.append.stream))
         else:
             committed()
             for waiting, result in zip(batch, results, strict=True):

@@ -2,17 +2,28 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
 from kernel.errors import DeadlinePassed, Overloaded
-from kernel.store.interface import Append, Appended, NameClaim
+from kernel.store.interface import Append, Appended, NameClaim, Outcome
 
 
 @dataclass(slots=True, eq=False)
 class Waiting:
     append: Append
     answer: asyncio.Future[Appended]
+    after: "Waiting | None" = None  # of the same stream; this one goes right behind it, or not at all
+    together: int = 1  # how many go one behind the other, this one and those after it
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the one it goes behind was sent and not appended."""
+        if self.after is None:
+            return False
+        answer = self.after.answer
+        return answer.cancelled() or answer.exception() is not None or answer.result().outcome is not Outcome.APPENDED
 
     @property
     def bytes(self) -> int:
@@ -22,7 +33,8 @@ class Waiting:
 @dataclass(slots=True)
 class Batch:
     """At most one append per stream, claimed name and request, and never an append to a stream together with one that
-    depends on it: in one statement neither would see the other.
+    depends on it: in one statement neither would see the other. Appends of a stream that go one behind the other are
+    one, as it were: the function knows them.
     """
 
     members: list[Waiting] = field(default_factory=list)
@@ -34,6 +46,11 @@ class Batch:
     def takes(self, waiting: Waiting) -> bool:
         """Adds the append if it may share the transaction, and says whether it did."""
         append = waiting.append
+        if waiting.after is not None and self.members and self.members[-1] is waiting.after:
+            self.members.append(waiting)
+            self._read.update(append.depends_on)
+            self._requests.add(append.request.key)
+            return True
         names = {claim.name for claim in append.claims if isinstance(claim, NameClaim)}
         if (
             append.stream in self._written
@@ -69,6 +86,24 @@ class AppendQueue:
         """Raises Overloaded when the queue is full."""
         if len(self) >= self._waiting_max:
             raise Overloaded
+        self._add(waiting)
+
+    def put_in_order(self, appends: Sequence[Append]) -> list[asyncio.Future[Appended]]:
+        """Takes appends of one stream without claims or timers, at most a batch of them, each at the version that the
+        one before leads to. What comes after a refused one is STALE. Raises Overloaded when they do not all fit.
+        """
+        if len(self) + len(appends) > self._waiting_max:
+            raise Overloaded
+        loop = asyncio.get_running_loop()
+        before: Waiting | None = None
+        answers = []
+        for place, append in enumerate(appends):
+            before = Waiting(append, loop.create_future(), before, len(appends) - place)
+            self._add(before)
+            answers.append(before.answer)
+        return answers
+
+    def _add(self, waiting: Waiting) -> None:
         (self._urgent if waiting.append.urgent else self._ordinary).append(waiting)
         self._filled.set()
 
@@ -78,6 +113,12 @@ class AppendQueue:
             self._filled.clear()
             await self._filled.wait()
             now = asyncio.get_running_loop().time()
+        # A batch costs as much as many appends in it: while each turn of the loop brings more, they go along. A lone
+        # caller waits for one turn, some microseconds.
+        seen = 0
+        while seen < len(self) < self._batch_max:
+            seen = len(self)
+            await asyncio.sleep(0)
         batch = Batch()
         room = self._fill(batch, self._urgent, self._batch_bytes_max, now)
         self._fill(batch, self._ordinary, room, now)
@@ -96,12 +137,16 @@ class AppendQueue:
         for waiting in list(islice(queue, 2 * self._batch_max)):
             if len(batch.members) >= self._batch_max or room <= 0:
                 break
+            if waiting.after is None and batch.members and len(batch.members) + waiting.together > self._batch_max:
+                break  # Those that go one behind the other go together.
             queue.popleft()
             if waiting.answer.done():
                 continue  # The caller went away.
             deadline = waiting.append.deadline
             if deadline is not None and deadline <= now:
                 waiting.answer.set_exception(DeadlinePassed())
+            elif waiting.after is not None and batch.members[-1:] != [waiting.after]:
+                waiting.answer.set_result(Appended(Outcome.STALE, waiting.append.stream))
             elif batch.takes(waiting):
                 room -= waiting.bytes
             else:

@@ -128,6 +128,14 @@ class EventStore(Protocol):
         """
         ...
 
+    async def append_in_order(self, appends: Sequence[Append]) -> Sequence[Appended]:
+        """Takes appends of one stream without claims or timers, each at the version that the one before leads to.
+
+        Returns what was appended, up to the first that was refused or failed; none after it is. Each is all or nothing
+        and keeps its own request. Raises StoreUnavailable when the store is closed, Overloaded.
+        """
+        ...
+
     async def find_request(self, request: Request) -> Appended | None:
         """Returns REQUEST_SEEN or REQUEST_REUSED for a request that was accepted before, None for another."""
         ...

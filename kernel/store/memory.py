@@ -111,6 +111,18 @@ class MemoryStore:
         position = self._tables.streams[stream][version - 1].position if version else len(self._tables.facts)
         return Appended(outcome, stream, version, position)
 
+    async def append_in_order(self, appends: Sequence[Append]) -> Sequence[Appended]:
+        told: list[Appended] = []
+        for append in appends:
+            try:
+                appended = await self.append(append)
+            except (DeadlinePassed, Poison):
+                break
+            if appended.outcome is not Outcome.APPENDED:
+                break
+            told.append(appended)
+        return told
+
     async def read_stream(self, stream: str, after_version: int = 0, up_to: int | None = None) -> Sequence[Recorded]:
         return self._tables.streams.get(stream, [])[after_version:up_to]
 

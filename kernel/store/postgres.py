@@ -70,6 +70,7 @@ class PostgresStore:
         self._database_url = database_url
         self._service = service
         self._queue = AppendQueue(waiting_max, batch_max)
+        self._batch_max = batch_max
         self._appenders = [
             Appender(self._queue, self._connect, self.find_request, metrics, jitter=jitter)
             for _ in range(batches_in_flight)
@@ -119,6 +120,18 @@ class PostgresStore:
         answer: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
         self._queue.put(Waiting(append, answer))
         return await answer
+
+    async def append_in_order(self, appends: Sequence[Append]) -> Sequence[Appended]:
+        if self._closed:
+            raise StoreUnavailable(CLOSED)
+        told: list[Appended] = []
+        for start in range(0, len(appends), self._batch_max):
+            answers = self._queue.put_in_order(appends[start : start + self._batch_max])
+            for outcome in await asyncio.gather(*answers, return_exceptions=True):
+                if isinstance(outcome, BaseException) or outcome.outcome is not Outcome.APPENDED:
+                    return told
+                told.append(outcome)
+        return told
 
     async def _notify(self) -> None:
         """Tells readers that facts came, once for as many batches as committed meanwhile. Never inside the append: it

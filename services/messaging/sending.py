@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from holdspace.messaging.v1.service_pb2 import (
@@ -17,7 +17,7 @@ from holdspace.messaging.v1.service_pb2 import (
     SendStreamResponse,
 )
 from kernel.clock import Clock
-from kernel.commands import CommandPath
+from kernel.commands import Asked, CommandPath, Handled
 from kernel.facts import timestamp
 from kernel.freshness import LaneFreshness
 from kernel.grpc.call import CallContext
@@ -49,46 +49,23 @@ class Sending:
 
     async def one(self, request: SendMessageRequest, call: CallContext) -> SendMessageResponse:
         """Raises what `CommandPath.run` raises."""
-        await self._lanes.check(request.client_id, request.therapist_id)
-        command = SendMessage(
-            sender_id=request.sender_id,
-            client_id=request.client_id,
-            therapist_id=request.therapist_id,
-            message_id=self._ids.new(),
-            body=request.body,
-            expects=request.expects,
-            kind=request.kind,
-            automatic=request.automatic,
-            gates_fresh=await self._lanes.is_fresh(),
-            now=self._clock.now(),
-        )
-        # The same message is the same request, whichever method it comes by.
-        identity = call_request(call.caller.subject, "SendMessage", request.request_id, request)
-        origin = replace(call, person=request.sender_id, request_id=request.request_id).origin
-        handled = await self._path.run(command, identity, origin, call.deadline)
-        conversation: Conversation = handled.state
-        return SendMessageResponse(
-            conversation_id=conversation.conversation_id,
-            message_id=conversation.last_message_id,
-            sequence=conversation.last_sequence,
-            accepted_at=timestamp(conversation.last_at) if conversation.last_at else None,
-            revision=self._reads.revision(handled.position),
-        )
+        asked = await self._asked(request, call)
+        return self._sent(await self._path.run(asked.command, asked.request, asked.origin, call.deadline))
 
     async def many(self, request: SendManyRequest, call: CallContext) -> SendManyResponse:
         """Conversations go side by side, the messages of one in the order given."""
         results: dict[int, SendResult] = {}
 
-        async def in_turn(places: Sequence[int]) -> None:
-            for place in places:
-                results[place] = await self._result(request.messages[place], call)
+        async def in_order(places: Sequence[int]) -> None:
+            told = await self._results([request.messages[place] for place in places], call)
+            results.update(zip(places, told, strict=True))
 
         places: dict[str, list[int]] = defaultdict(list)
         for place, message in enumerate(request.messages):
             places[conversation_id(message.client_id, message.therapist_id)].append(place)
         async with asyncio.TaskGroup() as group:
             for of_one in places.values():
-                group.create_task(in_turn(of_one))
+                group.create_task(in_order(of_one))
         return SendManyResponse(results=[results[place] for place in range(len(results))])
 
     async def stream(self, requests: AsyncIterator[SendStreamRequest]) -> AsyncIterator[SendStreamResponse]:
@@ -101,7 +78,7 @@ class Sending:
             if before is not None:
                 await asyncio.wait([before])
             try:
-                answers.put_nowait(await self._result(message, call))
+                answers.put_nowait((await self._results([message], call))[0])
             finally:
                 room.release()
 
@@ -143,11 +120,48 @@ class Sending:
                 return
             yield checked
 
-    async def _result(self, message: SendMessageRequest, call: CallContext) -> SendResult:
+    async def _asked(self, request: SendMessageRequest, call: CallContext) -> Asked:
+        """Raises Rejected GATE_STALE when a fact about one of the two is parked."""
+        await self._lanes.check(request.client_id, request.therapist_id)
+        command = SendMessage(
+            sender_id=request.sender_id,
+            client_id=request.client_id,
+            therapist_id=request.therapist_id,
+            message_id=self._ids.new(),
+            body=request.body,
+            expects=request.expects,
+            kind=request.kind,
+            automatic=request.automatic,
+            gates_fresh=await self._lanes.is_fresh(),
+            now=self._clock.now(),
+        )
+        # The same message is the same request, whichever method it comes by.
+        identity = call_request(call.caller.subject, "SendMessage", request.request_id, request)
+        return Asked(command, identity, call.of(request.sender_id, request.request_id).origin)
+
+    def _sent(self, handled: Handled) -> SendMessageResponse:
+        conversation: Conversation = handled.state
+        return SendMessageResponse(
+            conversation_id=conversation.conversation_id,
+            message_id=conversation.last_message_id,
+            sequence=conversation.last_sequence,
+            accepted_at=timestamp(conversation.last_at) if conversation.last_at else None,
+            revision=self._reads.revision(handled.position),
+        )
+
+    async def _results(self, messages: Sequence[SendMessageRequest], call: CallContext) -> Sequence[SendResult]:
+        """Takes messages of one conversation. Each is answered like a call of its own."""
         try:
-            return SendResult(request_id=message.request_id, sent=await self.one(message, call))
-        except Exception as error:  # answered like a call of its own
-            return _refused(message.request_id, call, error)
+            asked = [await self._asked(message, call) for message in messages]
+            told = await self._path.run_in_order(asked, call.deadline)
+        except Exception as error:
+            told = [error] * len(messages)
+        return [self._result(message, outcome, call) for message, outcome in zip(messages, told, strict=True)]
+
+    def _result(self, message: SendMessageRequest, told: Handled | Exception, call: CallContext) -> SendResult:
+        if isinstance(told, Exception):
+            return _refused(message.request_id, call, told)
+        return SendResult(request_id=message.request_id, sent=self._sent(told))
 
 
 def _forget(last: dict[str, asyncio.Task[None]], name: str, done: asyncio.Task[None]) -> None:

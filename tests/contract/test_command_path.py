@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from holdspace.kernel.v1 import gate_pb2
-from kernel.commands import CommandPath, Fold, Handled, Read, Route
+from kernel.commands import Asked, CommandPath, Fold, Handled, Read, Route
 from kernel.decision import Decision
 from kernel.errors import Rejected, VersionConflict
 from kernel.facts import FactTypes, Origin, instant, open_envelope
@@ -20,6 +20,7 @@ from kernel.store.interface import Append, Appended, EventStore, RangeClaim, Req
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 TYPES = FactTypes(gate_pb2)
+ORIGIN = Origin("web")
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,3 +236,37 @@ async def test_a_fact_too_large_to_relay_is_refused_before_the_store(store: Even
 def test_a_read_names_its_stream_from_the_command() -> None:
     read: Read = gate_of("age", "subject")
     assert read.stream(Note("c", NOON)) == "gate-age-c"
+
+
+async def test_commands_in_order_are_each_decided_on_what_those_before_them_led_to(store: EventStore) -> None:
+    counted = Counted()
+    path = path_on(store, metrics=counted)
+    requests = [asked(n) for n in range(50)]
+    handled = await path.run_in_order([Asked(Note("c", NOON), request, ORIGIN) for request in requests])
+    assert [(h.state, h.version, h.position) for h in handled if isinstance(h, Handled)] == [
+        (n, n, n) for n in range(1, 51)
+    ]
+    again = await path.run(Note("c", NOON), requests[30])
+    assert again == replace(handled[30], facts=0, repeated=True)  # type: ignore[type-var]
+    assert (await path.run(Note("c", NOON), asked())).state == 51
+    assert counted.again == 0
+
+
+async def test_of_commands_in_order_one_that_is_refused_or_repeated_leaves_the_others_alone(store: EventStore) -> None:
+    path = path_on(store)
+    first = await path.run(Note("c", NOON), asked("first"))
+    commands = [(Note("c", NOON), asked()), (Note("c", NOON), asked("first")), (Note("c", NOON, most=0), asked())]
+    told = await path.run_in_order([Asked(c, r, ORIGIN) for c, r in [*commands, (Note("c", NOON), asked())]])
+    assert [h.state if isinstance(h, Handled) else str(h) for h in told] == [2, first.state, "FULL", 3]
+    assert len(await store.read_stream("note-c")) == 3
+
+
+async def test_commands_in_order_are_decided_again_when_another_process_was_faster(store: EventStore) -> None:
+    here, elsewhere = path_on(store), path_on(store)
+    await here.run(Note("c", NOON), asked())
+    await elsewhere.run(Note("c", NOON), asked())
+    told = await here.run_in_order([Asked(Note("c", NOON), asked(), ORIGIN) for _ in range(3)])
+    assert [h.state if isinstance(h, Handled) else str(h) for h in told] == [3, 4, 5]
+    await elsewhere.run(suspended(), asked())
+    told = await here.run_in_order([Asked(Note("c", NOON), asked(), ORIGIN) for _ in range(3)])
+    assert [str(h) for h in told] == ["SUSPENDED subject"] * 3

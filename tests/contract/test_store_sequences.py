@@ -1,0 +1,74 @@
+"""Appends of one stream that are submitted in order: each for itself, and none behind a refused one."""
+
+import asyncio
+
+from kernel.store.interface import Append, Attachment, EventStore, Outcome
+from kernel.store.postgres import PostgresStore
+from tests.contract.conftest import Counted
+from tests.contract.test_store import append, outcomes, request
+
+
+async def test_appends_in_order_each_have_their_own_answer(store: EventStore) -> None:
+    await store.append(append("s", 0, b"first"))
+    asked = [request() for _ in range(50)]
+    facts = [[f"{n}a".encode(), f"{n}b".encode()] for n in range(50)]
+    told = await store.append_in_order([append("s", 1 + 2 * n, *facts[n], request=asked[n]) for n in range(50)])
+    assert [(t.version, t.position) for t in told] == [(3 + 2 * n, 3 + 2 * n) for n in range(50)]
+    assert [r.fact for r in await store.read_stream("s")] == [b"first", *(fact for two in facts for fact in two)]
+    found = [await store.find_request(each) for each in asked]
+    assert [(f.version, f.position) for f in found if f is not None] == [(t.version, t.position) for t in told]
+
+
+async def test_appends_in_order_share_commits_among_others(database_url: str) -> None:
+    counted = Counted()
+    store = PostgresStore(database_url, "messaging", counted, batch_max=64)
+    await store.open()
+    sequences = [store.append_in_order([append(f"s{s}", n, b"x") for n in range(50)]) for s in range(4)]
+    long = store.append_in_order([append("long", n, b"x") for n in range(200)])
+    alone = [append(f"t{n}", 0, b"x") for n in range(30)]
+    told, others, _ = await asyncio.gather(long, asyncio.gather(*sequences), outcomes(store, *alone))
+    assert [t.version for t in told] == list(range(1, 201))
+    assert [len(other) for other in others] == [50] * 4
+    assert await store.head() == 430
+    assert len(counted.batches) < 20
+    await store.close()
+
+
+async def test_nothing_goes_behind_a_refused_append_and_what_came_before_it_stays(store: EventStore) -> None:
+    seen = request("seen")
+    await store.append(append("s", 0, b"0", request=seen))
+    sent = [append("s", 1, b"1"), append("s", 2, b"2", request=seen), append("s", 3, b"3"), append("s", 4, b"4")]
+    told, other = await asyncio.gather(store.append_in_order(sent), store.append(append("t", 0, b"t")))
+    assert ([t.version for t in told], other.outcome) == ([2], Outcome.APPENDED)
+    assert [r.fact for r in await store.read_stream("s")] == [b"0", b"1"]
+    assert [r.position for r in await store.read_all(0, 10)] == [1, 2, 3]
+    assert await store.find_request(sent[2].request) is None  # It can be tried again.
+
+
+async def test_nothing_goes_behind_a_stale_append_though_its_version_would_fit(store: EventStore) -> None:
+    await store.append_in_order([append("s", 0, b"0"), append("s", 1, b"1")])
+    assert await store.append_in_order([append("s", 1, b"late"), append("s", 2, b"behind it")]) == []
+    assert [r.fact for r in await store.read_stream("s")] == [b"0", b"1"]
+
+
+async def test_a_dependency_that_moved_refuses_its_own_append_and_what_goes_behind_it(store: EventStore) -> None:
+    await store.append(append("gate", 0, b"closed"))
+    body = Attachment("behind", b"body")
+    told = await store.append_in_order(
+        [
+            append("s", 0, b"0", depends_on={"gate": 1}),
+            append("s", 1, b"1", depends_on={"gate": 0}),
+            append("s", 2, b"2", depends_on={"gate": 1}, attachments=[body]),
+        ]
+    )
+    assert [t.version for t in told] == [1]
+    assert await store.attachment("behind") is None
+
+
+async def test_one_that_no_store_can_take_leaves_those_before_it(store: EventStore) -> None:
+    def wrong(stream: str) -> Append:
+        return append(stream, 1, b"1", depends_on={"a\0": 0})
+
+    told = await store.append_in_order([append("s", 0, b"0"), wrong("s"), append("s", 2, b"2")])
+    assert [t.version for t in told] == [1]
+    assert len(await store.read_stream("s")) == 1
