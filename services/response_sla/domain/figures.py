@@ -1,6 +1,5 @@
 """Response figures: what a therapist's waits come to. Every number is an exact integer, made from the waits alone."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -53,10 +52,11 @@ def figures(waits: Iterable[Wait], start: datetime, end: datetime, as_of: dateti
     instant: it leaves past windows too. What was known on a date is another question; its answer takes the waits as
     they were stated then.
     """
-    opened = [as_it_stood(wait, as_of) for wait in waits if start <= wait.opened_at < end and wait.opened_at <= as_of]
+    stood = (as_it_stood(wait, as_of) for wait in waits if start <= wait.opened_at < end and wait.opened_at <= as_of)
+    opened = [(wait, wait.state) for wait in stood]
     return Figures(
-        first=_group([wait for wait in opened if wait.kind == RESPONSE_KIND_FIRST], as_of, policy),
-        next=_group([wait for wait in opened if wait.kind == RESPONSE_KIND_NEXT], as_of, policy),
+        first=_group([each for each in opened if each[0].kind == RESPONSE_KIND_FIRST], as_of, policy),
+        next=_group([each for each in opened if each[0].kind == RESPONSE_KIND_NEXT], as_of, policy),
         all=_group(opened, as_of, policy),
     )
 
@@ -72,20 +72,22 @@ def as_it_stood(wait: Wait, at: datetime) -> Wait:
     return replace(wait, ending=None)
 
 
-def _group(waits: Sequence[Wait], as_of: datetime, policy: Policy) -> Group:
-    states = Counter(wait.state for wait in waits)
+def _group(waits: Sequence[tuple[Wait, WaitState]], as_of: datetime, policy: Policy) -> Group:
+    states = [state for _, state in waits]  # counted as a list: an enum's hash is a call of Python
     answered = [
-        (wait, wait.ending.at - wait.opened_at) for wait in waits if wait.ending and wait.state is WaitState.ANSWERED
+        (wait, wait.ending.at - wait.opened_at)
+        for wait, state in waits
+        if wait.ending is not None and state is WaitState.ANSWERED
     ]
-    waiting = [(wait, as_of - wait.opened_at) for wait in waits if wait.state is WaitState.OPEN]
+    waiting = [(wait, as_of - wait.opened_at) for wait, state in waits if state is WaitState.OPEN]
     # Cut to milliseconds, not rounded: cutting keeps the order of values, so a percentile is the same before and after.
     milliseconds = sorted(after // MILLISECOND for _, after in answered)
     return Group(
         opened=len(waits),
-        closed=states[WaitState.ANSWERED],
-        open=states[WaitState.OPEN],
-        voided=states[WaitState.VOIDED],
-        excluded=states[WaitState.EXCLUDED],
+        closed=states.count(WaitState.ANSWERED),
+        open=states.count(WaitState.OPEN),
+        voided=states.count(WaitState.VOIDED),
+        excluded=states.count(WaitState.EXCLUDED),
         closed_within=sum(after <= _target(wait, policy) for wait, after in answered),
         open_past=sum(so_far > _target(wait, policy) for wait, so_far in waiting),
         median_ms=nearest_rank(milliseconds, 50),

@@ -30,11 +30,11 @@ WAITS_OF_A_CONVERSATION = 10
 YEAR = timedelta(days=365)
 FACTS_OF_A_WAIT = 4
 NUMBERS = (10_000, 100_000)
-ONE_AT, MIDDLE, CALLERS = 100_000, 100_000, 2
+ONE_AT = MIDDLE = 100_000
 THERAPISTS_AT_ONCE = 100
 RIGHTS = ("response_sla.read", "response_sla.read_all")
 
-ONE = f"GetFigures of a therapist over a year, {ONE_AT:,} waits in the store, {CALLERS} callers"
+ONE = f"GetFigures of a therapist over a year, {ONE_AT:,} waits in the store, one call after another"
 
 
 def of_all(waits: int) -> str:
@@ -112,7 +112,7 @@ def one(stub: Any, count: int) -> Callable[[], Awaitable[Reading]]:
         )
         assert told.all.count == WAITS_EACH, told
 
-    return lambda: for_a_while([ask] * CALLERS, 5)
+    return lambda: for_a_while([ask], 5)
 
 
 def everyone(stub: Any, count: int) -> Callable[[], Awaitable[Reading]]:
