@@ -59,7 +59,7 @@ class Stack:
 
     @property
     def superuser_url(self) -> str:
-        return _with(self.servers.database_url, login=SUPERUSER)
+        return with_login(self.servers.database_url, SUPERUSER)
 
 
 @contextmanager
@@ -81,6 +81,11 @@ def running(say: Callable[[str], None]) -> Iterator[Stack]:
             yield stack
         finally:
             servers.down(folder)
+
+
+def with_login(url: str, login: str) -> str:
+    """Returns the URL with another login."""
+    return _with(url, login=login)
 
 
 def _with(url: str, *, login: str | None = None, database: str | None = None) -> str:

@@ -35,17 +35,17 @@ class Uncounted:
     def batch(self, appends: int, waiting: int) -> None: ...
 
 
+UNLIMITED = {"statement_timeout": "0", "transaction_timeout": "0"}
 FILL = """
 insert into facts (position, stream, version, recorded_at, fact)
-select i, 'conversation-' || md5(i::text), 1, now(), decode(repeat(md5(i::text), 14), 'hex')
-from generate_series(1, $1::integer) i"""
+select i, 'conversation-' || md5(i::text), 1, now(), $2 from generate_series(1, $1::integer) i"""
 
 
-async def fill(database_url: str, facts: int) -> None:
-    """Lets the store hold so many facts, each of a stream of its own."""
-    connection = await connect(database_url, role="messaging_owner", search_path="messaging", statement_timeout="0")
-    await connection.execute(FILL, facts, timeout=600)
-    await connection.execute("vacuum analyze facts", timeout=600)
+async def fill(database_url: str, facts: int, fact: bytes = bytes(pgbench.FACT_BYTES)) -> None:
+    """Lets the store hold so many times the fact, each in a stream of its own."""
+    connection = await connect(database_url, role="messaging_owner", search_path="messaging", **UNLIMITED)
+    await connection.execute(FILL, facts, fact, timeout=1200)
+    await connection.execute("vacuum analyze facts", timeout=1200)
     await connection.close()
 
 

@@ -1,0 +1,137 @@
+"""P9: what an append costs, and what processes weigh, as the store grows."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from itertools import islice
+
+import asyncpg
+import psutil
+
+from infra.local.postgres import SUPERUSER
+from kernel.store.connections import connect
+from kernel.store.postgres import PostgresStore
+from tests.load import history
+from tests.load.groups.append import CALLERS, UNLIMITED, WITH_REQUEST, Uncounted, appending, fill
+from tests.load.groups.replaying import through
+from tests.load.measuring import Cell, Figure, Goal, Group, Options, Reading
+from tests.load.stack import Stack, with_login
+
+FEW_FACTS = 10_000
+MANY_FACTS = 10_000_000
+APPENDS = 1_000_000
+
+FEW = f"{WITH_REQUEST}, {FEW_FACTS:,} facts in the store"
+MANY = f"{WITH_REQUEST}, {MANY_FACTS:,} facts in the store"
+APPENDING = f"{APPENDS:,} appends"
+REPLAYING = f"replay of {MANY_FACTS:,} facts"
+SESSIONS = """
+select pid from pg_stat_activity where datname = current_database() and application_name like 'messaging_%'"""
+
+
+def a_fact() -> bytes:
+    """Returns a sealed message."""
+    *_, fact = list(islice(history.messages(100), 100))[-1]
+    return fact
+
+
+def costing(store: PostgresStore) -> Callable[[], Awaitable[Reading]]:
+    append = appending(store, CALLERS)
+
+    async def measure() -> Reading:
+        reading = await append()
+        return {**reading, "microseconds": 1e6 / reading["per_second"]}
+
+    return measure
+
+
+def private_bytes(pid: int) -> int:
+    memory = psutil.Process(pid).memory_info()
+    return int(memory.rss - memory.shared)
+
+
+def memory(sessions: Sequence[int]) -> tuple[int, int]:
+    """Returns the bytes this process, and its server sessions, hold without what they share, such as the buffers."""
+    return private_bytes(psutil.Process().pid), sum(map(private_bytes, sessions))
+
+
+def growth(samples: Sequence[tuple[int, int]]) -> Reading:
+    """Returns the last sample over the one at a tenth, by which everything has been used once."""
+    early, late = samples[len(samples) // 10], samples[-1]
+    return {"ours": late[0] / early[0], "sessions": late[1] / early[1]}
+
+
+async def memory_of_appends(store: PostgresStore, watching: asyncpg.Connection) -> Reading:
+    append, ends_at = appending(store, CALLERS), await store.head() + APPENDS
+    await append()
+    sessions, samples = [row["pid"] for row in await watching.fetch(SESSIONS)], []
+    while await store.head() < ends_at:
+        await append()
+        samples.append(memory(sessions))
+    return growth(samples)
+
+
+async def memory_of_replay(url: str) -> Reading:
+    replaying = await connect(url, role="messaging_reader", search_path="messaging", **UNLIMITED)
+    samples: list[tuple[int, int]] = []
+
+    def sample(position: int) -> None:
+        if position >= MANY_FACTS // 100 * (len(samples) + 1):
+            samples.append(memory([replaying.get_server_pid()]))
+
+    await through(replaying, MANY_FACTS, sample)
+    await replaying.close()
+    return growth(samples)
+
+
+@asynccontextmanager
+async def open_store(stack: Stack, facts: int) -> AsyncIterator[tuple[str, PostgresStore]]:
+    async with stack.database("messaging") as url:
+        await fill(url, facts, a_fact())
+        store = PostgresStore(url, "messaging", Uncounted())
+        await store.open()
+        try:
+            yield url, store
+        finally:
+            await store.close()
+
+
+@asynccontextmanager
+async def open_costs(stack: Stack, options: Options) -> AsyncIterator[Sequence[Cell]]:
+    async with open_store(stack, FEW_FACTS) as (_, few), open_store(stack, MANY_FACTS) as (_, many):
+        yield [Cell(FEW, costing(few)), Cell(MANY, costing(many))]
+
+
+@asynccontextmanager
+async def open_memory(stack: Stack, options: Options) -> AsyncIterator[Sequence[Cell]]:
+    async with open_store(stack, MANY_FACTS) as (url, store):
+        watching = await asyncpg.connect(with_login(url, SUPERUSER))
+        yield [
+            Cell(REPLAYING, lambda: memory_of_replay(url)),
+            Cell(APPENDING, lambda: memory_of_appends(store, watching)),
+        ]
+        await watching.close()
+
+
+COST = Group(
+    "Growth of the store",
+    [
+        Goal(
+            "P9",
+            f"{MANY}, of {FEW_FACTS:,}: appends a second",
+            Figure(MANY, "per_second"),
+            Figure(FEW, "per_second"),
+            least=1 / 1.15,
+        ),
+    ],
+    open_costs,
+)
+MEMORY = Group(
+    "Growth of processes",
+    [
+        Goal("P9", f"memory at the end of {what}, of that at a tenth: {whose}", Figure(what, figure), most=1.05)
+        for what in (APPENDING, REPLAYING)
+        for whose, figure in (("our process", "ours"), ("its server sessions", "sessions"))
+    ],
+    open_memory,
+    rounds_max=1,
+)
