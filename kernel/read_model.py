@@ -15,7 +15,7 @@ from kernel.facts import FactTypes
 from kernel.projected import Rows, Writes
 from kernel.replay import page_of
 
-PAGE_FACTS_MAX = 5_000  # at once when there is a backlog; the more, the fewer rows are written twice
+PAGE_FACTS_MAX = 10_000  # at once when there is a backlog; the more, the fewer rows are written twice
 
 CHECKPOINT = """
 create table if not exists read_model_checkpoint (
