@@ -8,7 +8,9 @@ from pathlib import Path
 VARIABLE = "HOLDSPACE_TRACE"
 LINES = 60_000
 PEOPLE = 1_900
-NEW_PAIR = 0.23  # of the lines, the first between two people
+CONVERSATIONS_AT_ONCE = 40
+MESSAGES_MAX = 184
+MESSAGES_TAIL = 1.05  # of the distribution of Pareto
 BEGAN = 1_082_040_961
 SECONDS_BETWEEN_MEAN = 280
 SEED = 20
@@ -25,22 +27,26 @@ def path_of(folder: Path) -> Path:
 
 
 def made_up(lines: int) -> list[tuple[int, int, int]]:
-    """A few people write most messages, most pairs exchange a few, and a few pairs a hundred: the more a pair has
-    written, the sooner it writes again. The same for the same number of lines.
+    """A few people begin most conversations; most of these have a few messages, and a few have a hundred. The same for
+    the same number of lines.
     """
     chance = random.Random(SEED)
     weights = list(itertools.accumulate(1 / rank**0.7 for rank in range(1, PEOPLE + 1)))
-    people = range(1, PEOPLE + 1)
+    going_on: list[tuple[int, int, int]] = []  # two people, and how many messages they have left
     told: list[tuple[int, int, int]] = []
     at = float(BEGAN)
     while len(told) < lines:
         at += chance.expovariate(1 / SECONDS_BETWEEN_MEAN)
-        if not told or chance.random() < NEW_PAIR:
-            sender, receiver = chance.choices(people, cum_weights=weights, k=2)
+        if len(going_on) < CONVERSATIONS_AT_ONCE:
+            one, other = chance.choices(range(1, PEOPLE + 1), cum_weights=weights, k=2)
+            if one == other:
+                continue
+            left = min(MESSAGES_MAX, int(chance.paretovariate(MESSAGES_TAIL)))
         else:
-            sender, receiver, _ = chance.choice(told)
+            one, other, left = going_on.pop(chance.randrange(len(going_on)))
             if chance.random() < 0.5:
-                sender, receiver = receiver, sender
-        if sender != receiver:
-            told.append((sender, receiver, int(at)))
+                one, other = other, one
+        told.append((one, other, int(at)))
+        if left > 1:
+            going_on.append((one, other, left - 1))
     return told
