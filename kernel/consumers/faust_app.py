@@ -109,7 +109,7 @@ class _Consumer(driver.Consumer):
         self._next_offsets |= {partition: records[-1].offset + 1 for partition, records in fetched.items() if records}
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:  # noqa: ANN401 - as Faust declares it
-        return iter(self._next_offsets.copy())
+        return iter(self._next_offsets.keys() & self.assignment())
 
     def _new_offset(self, tp: TP) -> int | None:
         return self._next_offsets.get(tp)
