@@ -6,10 +6,10 @@ INSTALLED := .venv/.installed
 DATA ?= .local
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status logs test check proto bench
+.PHONY: help demo up down status logs test check proto bench bench-check bench-docs
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED) ## run the story of one report against real servers (KEEP=1 leaves them running)
 	@$(BIN)/python -m infra.demo $(if $(KEEP),--keep)
@@ -42,7 +42,13 @@ proto: $(INSTALLED) ## generate the Python code of the protocol files
 	$(BIN)/python -m proto.generate
 
 bench: $(INSTALLED) ## measure the platform against what it stands on, as ratios (ONLY=P1,P7 ROUNDS=5 PEERS=1)
-	@HOLDSPACE_ENVIRONMENT=local $(BIN)/python -m tests.load $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(PEERS),--peers)
+	@HOLDSPACE_ENVIRONMENT=local $(BIN)/python -m tests.load $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(PEERS),--peers) $(if $(SAVE),--save)
+
+bench-check: $(INSTALLED) ## measure again, and fail where a figure is 20 % worse than in docs/performance.json (ONLY=P1,P7 ROUNDS=5)
+	@HOLDSPACE_ENVIRONMENT=local $(BIN)/python -m tests.load --check $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+bench-docs: $(INSTALLED) ## make docs/performance.md and its charts from docs/performance.json
+	@$(BIN)/python -m tests.load.document
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -65,8 +66,9 @@ def load(path: Path) -> dict[str, Any]:
 def save(path: Path, results: Mapping[str, Any]) -> None:
     """Writes results into the file beside those of other groups that it holds already."""
     merged = {**load(path), **results}
+    in_order = sorted(merged.items(), key=lambda item: (int(re.sub(r"\D", "", item[0])), item[0]))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(dict(sorted(merged.items())), indent=1, sort_keys=True) + "\n")
+    path.write_text(json.dumps(dict(in_order), indent=1) + "\n")
 
 
 def _processor() -> str:

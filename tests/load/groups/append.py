@@ -57,13 +57,15 @@ def an_append(fact: bytes, *, has_dependency: bool = False) -> Append:
     return Append(stream, 0, [fact], Request(number[:32], number[32:]), depends_on=depends_on)
 
 
-def appending(store: PostgresStore, callers: int, *, has_dependency: bool = False) -> Callable[[], Awaitable[Reading]]:
+def appending(
+    store: PostgresStore, callers: int, *, has_dependency: bool = False, seconds: float = 3.0
+) -> Callable[[], Awaitable[Reading]]:
     fact = secrets.token_bytes(pgbench.FACT_BYTES)
 
     async def append() -> None:
         await store.append(an_append(fact, has_dependency=has_dependency))
 
-    return lambda: for_a_while([append] * callers)
+    return lambda: for_a_while([append] * callers, seconds)
 
 
 @asynccontextmanager
