@@ -24,6 +24,9 @@ create table if not exists read_model_checkpoint (
     definition text    not null
 )"""
 
+TABLES = """
+select tablename from pg_tables where schemaname = $1 and tablename <> 'read_model_checkpoint' order by tablename"""
+
 
 @dataclass(frozen=True, slots=True)
 class ReadModel:
@@ -102,11 +105,8 @@ async def write(connection: asyncpg.Connection, model: ReadModel, rows: Rows) ->
 
 async def digest(connection: asyncpg.Connection, schema: str) -> str:
     """Returns a digest over all rows of the schema's tables, whatever their order on disk."""
-    tables = await connection.fetch("select tablename from pg_tables where schemaname = $1 order by tablename", schema)
     whole = hashlib.sha256()
-    for (table,) in tables:
-        if table == "read_model_checkpoint":
-            continue
+    for (table,) in await connection.fetch(TABLES, schema):
         row = await connection.fetchrow(
             f"select count(*), coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint::numeric), 0)"  # noqa: S608 - names from the catalogue
             f" from {schema}.{table} t"

@@ -10,7 +10,7 @@ import asyncpg
 
 from kernel.facts import FactTypes
 from kernel.projected import Rows
-from kernel.read_model import ReadModel, create, create_indexes, digest, project, write
+from kernel.read_model import TABLES, ReadModel, create, create_indexes, digest, project, write
 from kernel.replay import replay
 from kernel.store.connections import connect
 
@@ -139,10 +139,23 @@ async def _catch_up_and_swap(
             progress(position, target)
         result = Rebuilt(target, await digest(connection, live), await digest(connection, f"{service}_rebuild"))
         if result.live_digest != result.rebuilt_digest and definition == model.definition and not even_if_different:
-            raise DigestsDiffer(f"{service}: live {result.live_digest}, rebuilt {result.rebuilt_digest}")
+            differing = await _differences(connection, live, f"{service}_rebuild")
+            raise DigestsDiffer(f"{service}: live {result.live_digest}, rebuilt {result.rebuilt_digest}; {differing}")
         await connection.execute(f"drop schema {live} cascade")
         await connection.execute(f"alter schema {service}_rebuild rename to {live}")
     return result
+
+
+async def _differences(connection: asyncpg.Connection, live: str, rebuilt: str) -> str:
+    """Returns how many rows of each table only one of the two has."""
+    told = []
+    for (table,) in await connection.fetch(TABLES, live):
+        only = "select count(*) from (select * from {}.{} except all select * from {}.{}) alone"
+        both_ways = ((live, table, rebuilt, table), (rebuilt, table, live, table))
+        counts = [await connection.fetchval(only.format(*names)) for names in both_ways]
+        if any(counts):
+            told.append(f"{table}: {counts[0]} rows only live, {counts[1]} only rebuilt")
+    return ", ".join(told)
 
 
 async def reader(database_url: str, service: str, schema: str) -> asyncpg.Connection:

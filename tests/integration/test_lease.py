@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 
 import asyncpg
 import pytest
@@ -41,7 +42,7 @@ async def two(
     await store.open()
     at_once: set[str] = set()
     works = [Working(at_once, "one"), Working(at_once, "other")]
-    roles = [Following(database_url, "messaging", store, [work]) for work in works]
+    roles = [Following(database_url, "messaging", store, partial(list, [work])) for work in works]
     yield (roles[0], works[0]), (roles[1], works[1])
     for role in roles:
         await role.stop()
