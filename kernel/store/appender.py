@@ -47,16 +47,17 @@ class Appender:
         """Appends until it is cancelled; `committed` hears of every batch that may have brought facts."""
         while True:
             batch = await self._queue.take(asyncio.get_running_loop().time())
-            if not batch:
-                continue
-            self._metrics.batch(len(batch), len(self._queue))
             try:
-                await self._append(batch, committed)
+                if batch:
+                    self._metrics.batch(len(batch), len(self._queue))
+                    await self._append(batch, committed)
             except asyncio.CancelledError:
                 fail(batch, StoreUnavailable(CLOSED))
                 raise
             except Exception as error:  # a fault of ours is theirs to hear of, and no end of appending
                 fail(batch, error)
+            finally:
+                self._queue.finished()
 
     async def close(self) -> None:
         if self._connection is not None:

@@ -77,7 +77,8 @@ class AppendQueue:
         self._batch_bytes_max = batch_bytes_max
         self._urgent: deque[Waiting] = deque()
         self._ordinary: deque[Waiting] = deque()
-        self._filled = asyncio.Event()
+        self._under_way = 0
+        self._changed = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._urgent) + len(self._ordinary)
@@ -105,14 +106,18 @@ class AppendQueue:
 
     def _add(self, waiting: Waiting) -> None:
         (self._urgent if waiting.append.urgent else self._ordinary).append(waiting)
-        self._filled.set()
+        self._changed.set()
 
     async def take(self, now: float) -> list[Waiting]:
-        """Waits for appends and returns those that go first together. `now` is replaced by each wait's end."""
-        while not len(self):
-            self._filled.clear()
-            await self._filled.wait()
+        """Waits for appends and returns those that go first together; `finished` must follow, whatever became of them.
+        While a batch is on its way another goes only when it is half full: small ones would cost more than they save.
+        `now` is replaced by each wait's end.
+        """
+        while len(self) < (self._batch_max // 2 if self._under_way else 1):
+            self._changed.clear()
+            await self._changed.wait()
             now = asyncio.get_running_loop().time()
+        self._under_way += 1
         # A batch costs as much as many appends in it: while each turn of the loop brings more, they go along. A lone
         # caller waits for one turn, some microseconds.
         seen = 0
@@ -123,6 +128,11 @@ class AppendQueue:
         room = self._fill(batch, self._urgent, self._batch_bytes_max, now)
         self._fill(batch, self._ordinary, room, now)
         return batch.members
+
+    def finished(self) -> None:
+        """A batch that was taken is no longer on its way."""
+        self._under_way -= 1
+        self._changed.set()
 
     def take_all(self) -> list[Waiting]:
         """Returns everyone who waits; the queue is empty then."""
