@@ -46,7 +46,7 @@ def main() -> None:
 def bench(wanted: list[str], options: Options, keep: list[Path]) -> dict[str, Any]:
     """Measures these groups, one after another. Returns what each found, and keeps it in these files at once."""
     found: dict[str, Any] = {}
-    with running(_say) as stack:
+    with running(max(GROUPS[name].room_gib for name in wanted), _say) as stack:
         for name in wanted:
             measured = uvloop.run(measure(GROUPS[name], stack, options, _say))
             found[name] = results.as_json(GROUPS[name], measured)

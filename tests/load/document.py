@@ -16,6 +16,7 @@ Group = Mapping[str, Any]
 
 mpl.use("svg")
 mpl.rcParams["svg.hashsalt"] = "holdspace"  # the same figures make the same files
+mpl.rcParams["svg.fonttype"] = "none"  # text stays text
 
 HEAD = """# Performance
 
@@ -37,14 +38,20 @@ def write() -> None:
     """Writes the document and a chart for each group."""
     found = results.load(results.COMMITTED)
     CHARTS.mkdir(exist_ok=True)
+    for name, group in found.items():
+        draw(group, CHARTS / f"{name}.svg")
+    (DOCS / "performance.md").write_text(text(found))
+
+
+def text(found: Mapping[str, Group]) -> str:
+    """Returns the document as Markdown."""
     parts = [HEAD, *summary(found)]
     for name, group in found.items():
-        chart = CHARTS / f"{name}.svg"
-        draw(group, chart)
-        parts += [f"## {group['title']}", *table(group), f"![{group['title']}]({chart.relative_to(DOCS)})"]
+        chart = CHARTS.relative_to(DOCS) / f"{name}.svg"
+        parts += [f"## {group['title']}", *table(group), f"![{group['title']}]({chart})"]
         parts += [note for id_ in ids(group) if (note := note_of(id_))]
         parts += [origin(group)]
-    (DOCS / "performance.md").write_text("\n\n".join(parts) + "\n")
+    return "\n\n".join(parts) + "\n"
 
 
 def ids(group: Group) -> list[str]:

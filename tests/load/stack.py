@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -63,11 +64,14 @@ class Stack:
 
 
 @contextmanager
-def running(say: Callable[[str], None]) -> Iterator[Stack]:
+def running(room_gib: int, say: Callable[[str], None]) -> Iterator[Stack]:
     """Starts the servers, and stops them whatever happens. Raises StackError when something is in the way."""
     for variable in (servers.DATABASE_VARIABLE, servers.KAFKA_VARIABLE):
         if os.environ.get(variable):
             raise StackError(f"{variable} is set: a bench fills and kills servers, so it starts its own. Unset it.")
+    free_gib = shutil.disk_usage(tempfile.gettempdir()).free // 1024**3
+    if free_gib < room_gib:
+        raise StackError(f"{tempfile.gettempdir()} has {free_gib} GiB free; this bench needs {room_gib}.")
     with tempfile.TemporaryDirectory(prefix="holdspace-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # PostgreSQL gives up root for another account, which must pass through.

@@ -124,6 +124,7 @@ COST = Group(
         ),
     ],
     open_costs,
+    room_gib=40,
 )
 MEMORY = Group(
     "Growth of processes",
@@ -134,4 +135,5 @@ MEMORY = Group(
     ],
     open_memory,
     rounds_max=1,
+    room_gib=40,
 )
