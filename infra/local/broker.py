@@ -83,7 +83,8 @@ def prepare(data: Path, say: Say) -> None:
     write_properties(properties, {"broker": 1, "controller": 2}, new / "logs")
     cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     tool = ("java", "-cp", f"{jars}/*", "kafka.tools.StorageTool", "format", "--standalone")
-    processes.run((*tool, f"--cluster-id={cluster_id}", "--config", str(properties)))  # one word: an id may begin with "-"
+    # One word, since an id may begin with a dash.
+    processes.run((*tool, f"--cluster-id={cluster_id}", "--config", str(properties)))
     (new / "logs").rename(folder / "logs")
     shutil.rmtree(new)
 
