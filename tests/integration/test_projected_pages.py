@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 
 from holdspace.age_verification.v1 import events_pb2 as age
 from holdspace.age_verification.v1 import private_pb2 as private_age
-from holdspace.response_sla.v1.private_pb2 import RESPONSE_KIND_FIRST, WaitWithdrawn
+from holdspace.response_sla.v1.private_pb2 import RESPONSE_KIND_FIRST, MessageNoted, WaitWithdrawn
 from infra.database import prepare
 from kernel.facts import Origin, timestamp
 from kernel.read_model import create, digest, project
@@ -53,7 +53,9 @@ def of_ages() -> list[Message]:
 
 
 def of_waits() -> list[Message]:
-    """Waits that are opened, answered, withdrawn and opened again, many times over."""
+    """Waits that are opened, answered, withdrawn and opened again, many times over, and a conversation's client that
+    is told in two ways: whichever counts, it must be the same one however facts are paged.
+    """
     chance, found = random.Random(8), list[Message]()
     known: dict[tuple[str, int], Wait] = {}
     while len(found) < FACTS:
@@ -64,6 +66,7 @@ def of_waits() -> list[Message]:
             names = {"conversation_id": key[0], "client_id": "client-1", "therapist_id": "therapist-1"}
             found.append(WaitWithdrawn(**names, opening_sequence=key[1]))
             continue
+        found.append(MessageNoted(conversation_id=key[0], client_id=f"client-{chance.randrange(2)}"))
         at = BEGAN + timedelta(minutes=len(found))
         ending = Answered(at, key[1] + 1) if chance.random() < 0.5 else None
         known[key] = Wait(key[1], RESPONSE_KIND_FIRST, at - timedelta(minutes=5), ending)
