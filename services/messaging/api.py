@@ -37,6 +37,7 @@ from kernel.grpc.reads import Reads
 from kernel.queries import Queries
 from kernel.store.interface import EventStore
 from services.messaging.importing import Importing
+from services.messaging.messages import Messages, StoredMessage
 from services.messaging.sending import Sending
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -44,10 +45,17 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 class MessagingApi(service_pb2_grpc.MessagingServiceServicer):
     def __init__(
-        self, sending: Sending, importing: Importing, queries: Queries, reads: Reads, store: EventStore
+        self,
+        sending: Sending,
+        importing: Importing,
+        messages: Messages,
+        queries: Queries,
+        reads: Reads,
+        store: EventStore,
     ) -> None:
         self._sending = sending
         self._importing = importing
+        self._messages = messages
         self._queries = queries
         self._reads = reads
         self._store = store
@@ -90,28 +98,24 @@ class MessagingApi(service_pb2_grpc.MessagingServiceServicer):
         asked = page(request)
         after = _number(asked.after[0]) if asked.after else 0
         await self._reads.wait(request.at_least)
-        side = side_of(
-            await self._conversation(request.conversation_id, request.participant_id), request.participant_id
-        )
-        rows = await self._queries.rows("messages", request.conversation_id, after, side, asked.size + 1)
-        shown = rows[: asked.size]
+        conversation = await self._conversation(request.conversation_id, request.participant_id)
+        side = side_of(conversation, request.participant_id)
+        found = await self._messages.page(conversation, side, after, asked.size + 1)
+        shown = found[: asked.size]
         return ListMessagesResponse(
-            messages=[message_of(row) for row in shown],
-            next_page_token=asked.next(str(shown[-1]["sequence"])) if len(rows) > asked.size else "",
+            messages=[message_of(message) for message in shown],
+            next_page_token=asked.next(str(shown[-1].sent.sequence)) if len(found) > asked.size else "",
         )
 
     async def GetMessage(self, request: GetMessageRequest, context: Context) -> GetMessageResponse:
         await self._reads.wait(request.at_least)
-        side = side_of(
-            await self._conversation(request.conversation_id, request.participant_id), request.participant_id
-        )
-        if request.sequence < 1 or request.sequence > 2**62:
+        conversation = await self._conversation(request.conversation_id, request.participant_id)
+        side = side_of(conversation, request.participant_id)
+        found = await self._messages.page(conversation, side, request.sequence - 1, 1) if request.sequence else []
+        if not found or found[0].sent.sequence != request.sequence:
             raise Rejected("NOT_FOUND", "sequence")
-        rows = await self._queries.rows("messages", request.conversation_id, request.sequence - 1, side, 1)
-        if not rows or rows[0]["sequence"] != request.sequence:
-            raise Rejected("NOT_FOUND", "sequence")
-        body = await self._store.attachment(rows[0]["message_id"])
-        return GetMessageResponse(message=message_of(rows[0]), body=body or b"")
+        body = await self._store.attachment(found[0].sent.message_id)
+        return GetMessageResponse(message=message_of(found[0]), body=body or b"")
 
     async def _conversation(self, conversation_id: str, participant_id: str) -> Any:  # noqa: ANN401 - a row
         """Somebody else's conversation answers like one that does not exist."""
@@ -137,19 +141,20 @@ def conversation_of(row: Any) -> Conversation:  # noqa: ANN401 - a row
     )
 
 
-def message_of(row: Any) -> Message:  # noqa: ANN401 - a row
+def message_of(message: StoredMessage) -> Message:
+    sent = message.sent
     return Message(
-        conversation_id=row["conversation_id"],
-        sequence=row["sequence"],
-        message_id=row["message_id"],
-        sender=row["sender"],
-        expects=row["expects"],
-        kind=row["kind"],
-        automatic=row["automatic"],
-        sent_at=timestamp(row["sent_at"]),
-        body_size=row["body_size"],
-        body_sha256=row["body_sha256"],
-        withheld=row["withheld"],
+        conversation_id=sent.conversation_id,
+        sequence=sent.sequence,
+        message_id=sent.message_id,
+        sender=sent.sender,
+        expects=sent.expects,
+        kind=sent.kind,
+        automatic=sent.automatic,
+        sent_at=timestamp(message.at),
+        body_size=sent.body.size,
+        body_sha256=sent.body.sha256,
+        withheld=message.withheld,
     )
 
 

@@ -1,4 +1,4 @@
-"""Messaging's facts as rows: conversations and their messages."""
+"""Messaging's facts as rows: conversations. Their messages are read from the facts themselves."""
 
 from pathlib import Path
 
@@ -18,38 +18,6 @@ from kernel.sql import queries
 HERE = Path(__file__).parent
 
 CONVERSATION = ("conversation_id", "client_id", "therapist_id", "opened_at", "last_message_at")
-MESSAGE = (
-    "conversation_id",
-    "sequence",
-    "message_id",
-    "client_id",
-    "sender",
-    "expects",
-    "kind",
-    "automatic",
-    "sent_at",
-    "body_size",
-    "body_sha256",
-    "imported",
-)
-
-
-def message_row(fact: StoredFact, sent: MessageSent) -> tuple[object, ...]:
-    body = sent.body
-    return (
-        sent.conversation_id,
-        sent.sequence,
-        sent.message_id,
-        sent.client_id,
-        sent.sender,
-        sent.expects,
-        sent.kind,
-        sent.automatic,
-        fact.occurred_at,
-        body.size,
-        body.sha256,
-        sent.HasField("imported"),
-    )
 
 
 def opened_row(fact: StoredFact, opened: ConversationOpened) -> tuple[object, ...]:
@@ -63,11 +31,11 @@ READ_MODEL = ReadModel(
     writes={
         ConversationOpened: [Add("conversations", CONVERSATION, opened_row)],
         MessageSent: [
-            Add("messages", MESSAGE, message_row),
-            Last("count_messages", 1, lambda fact, sent: (sent.conversation_id, sent.sequence, fact.occurred_at)),
+            Last("count_messages", 1, lambda fact, sent: (sent.conversation_id, sent.sequence, fact.occurred_at))
         ],
-        MessagesWithheld: [Each("withhold", lambda _, m: (m.conversation_id, list(m.sequences), True))],
-        MessagesRestored: [Each("withhold", lambda _, m: (m.conversation_id, list(m.sequences), False))],
+        MessagesWithheld: [Each("withhold", lambda _, m: (m.conversation_id, list(m.sequences)))],
+        MessagesRestored: [Each("restore", lambda _, m: (m.conversation_id, list(m.sequences)))],
     },
     ignores=[GateCopied, TherapistImported],
+    revision=2,
 )

@@ -4,4 +4,9 @@ from unnest($1::text[], $2::bigint[], $3::timestamptz[]) counted (conversation_i
 where c.conversation_id = counted.conversation_id
 
 -- name: withhold
-update messages set withheld = $3 where conversation_id = $1 and sequence = any ($2::bigint[])
+update conversations set withheld = array(select unnest(withheld) union select unnest($2::bigint[]) order by 1)
+where conversation_id = $1
+
+-- name: restore
+update conversations set withheld = array(select unnest(withheld) except select unnest($2::bigint[]) order by 1)
+where conversation_id = $1

@@ -1,5 +1,5 @@
 -- name: conversation
-select conversation_id, client_id, therapist_id, opened_at, last_message_at, message_count from conversations
+select conversation_id, client_id, therapist_id, opened_at, last_message_at, message_count, withheld from conversations
 where conversation_id = $1 and $2 in (client_id, therapist_id)
 
 -- name: conversations
@@ -15,14 +15,14 @@ from (
 ) of_either_side
 order by last_message_at desc, conversation_id desc limit $4
 
--- name: messages
-select conversation_id, sequence, message_id, sender, expects, kind, automatic, sent_at, body_size, body_sha256, withheld
-from messages
-where conversation_id = $1 and sequence > $2 and (not withheld or sender = $3) order by sequence limit $4
+-- name: facts_after
+select version, fact from facts where stream = $1 and version > $2 order by version limit $3
 
--- name: sent_since
-select conversation_id, array_agg(sequence order by sequence) as sequences from messages
-where client_id = $1 and sender = 1 and sent_at >= $2 and not imported and not withheld group by conversation_id
+-- name: facts_before
+select version, fact from facts where stream = $1 and version < $2 order by version desc limit $3
+
+-- name: written_since
+select conversation_id from conversations where client_id = $1 and last_message_at >= $2
 
 -- name: withheld
-select distinct conversation_id from messages where client_id = $1 and withheld and not imported
+select conversation_id from conversations where client_id = $1 and cardinality(withheld) > 0

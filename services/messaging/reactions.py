@@ -23,6 +23,7 @@ from kernel.own_facts import OwnFact
 from kernel.queries import Queries
 from kernel.reactions import OnOwn
 from services.messaging.domain.conversation import CLOSED, RestoreMessages, WithholdMessages
+from services.messaging.messages import Messages
 
 LANES = "messaging.lanes"
 
@@ -51,11 +52,13 @@ REACTIONS = [
 ]
 
 
-def own_reactions(queries: Queries) -> list[OnOwn]:
-    return [OnOwn("hold-back-or-give-back", GateCopied, partial(hold_back_or_give_back, queries))]
+def own_reactions(queries: Queries, messages: Messages) -> list[OnOwn]:
+    return [OnOwn("hold-back-or-give-back", GateCopied, partial(hold_back_or_give_back, queries, messages))]
 
 
-async def hold_back_or_give_back(queries: Queries, fact: OwnFact, now: datetime) -> Sequence[Command]:
+async def hold_back_or_give_back(
+    queries: Queries, messages: Messages, fact: OwnFact, now: datetime
+) -> Sequence[Command]:
     """A suspension withholds what slipped in between its decision and its copy here; a reinstatement restores it.
 
     No message can follow the copy, so the rows up to its position are all there is to find.
@@ -68,6 +71,8 @@ async def hold_back_or_give_back(queries: Queries, fact: OwnFact, now: datetime)
         return [RestoreMessages(row["conversation_id"], now) for row in await queries.rows("withheld", copied.subject)]
     if copied.phases[0].state in CLOSED:
         await queries.reached(fact.position)
-        rows = await queries.rows("sent_since", copied.subject, instant(copied.decided_at))
-        return [WithholdMessages(row["conversation_id"], tuple(row["sequences"]), now) for row in rows]
+        since = instant(copied.decided_at)
+        rows = await queries.rows("written_since", copied.subject, since)
+        late = {row[0]: await messages.sent_by_client_since(row[0], since) for row in rows}
+        return [WithholdMessages(conversation, tuple(sequences), now) for conversation, sequences in late.items()]
     return []

@@ -14,6 +14,7 @@ from kernel.service import Definition, ForeignFacts, Migrating, Work, open_parts
 from services.messaging.api import MessagingApi
 from services.messaging.app import ROUTES
 from services.messaging.importing import Importing
+from services.messaging.messages import Messages
 from services.messaging.projections import READ_MODEL
 from services.messaging.reactions import LANES, REACTIONS, own_reactions
 from services.messaging.sending import Sending, StreamLimits
@@ -37,10 +38,11 @@ async def wire(settings: Settings, metrics: Metrics, roles: Collection[str]) -> 
     limits = StreamLimits(settings.stream_idle_seconds, settings.stream_age_seconds)
     sending = Sending(parts.path, parts.reads, parts.freshness(LANES), parts.clock, parts.ids, limits)
     importing = Importing(parts.path, parts.reads, parts.clock, parts.ids)
-    api = MessagingApi(sending, importing, parts.queries, parts.reads, parts.store)
+    messages = Messages(parts.queries, MESSAGING.own_facts)
+    api = MessagingApi(sending, importing, messages, parts.queries, parts.reads, parts.store)
     work = Work(
         api=[(service_pb2_grpc.add_MessagingServiceServicer_to_server, api)],
-        own_reactions=own_reactions(parts.queries),
+        own_reactions=own_reactions(parts.queries, messages),
         foreign=[ForeignFacts(LANES, REACTIONS, lane=True)],
     )
     return parts.roles(roles, work)

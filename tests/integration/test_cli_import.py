@@ -16,9 +16,13 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from holdspace.messaging.v1.events_pb2 import SIDE_CLIENT, SIDE_THERAPIST
 from infra.local import keys
 from infra.local.servers import Servers
+from kernel.queries import Queries
 from services.messaging.domain.conversation import conversation_id
+from services.messaging.messages import Messages
+from services.messaging.wiring import MESSAGING
 from tests.calls import count_facts
 from tests.running import ServiceProcess, free_port
 
@@ -96,15 +100,17 @@ async def conversations(url: str) -> Conversations:
                 "select position < (select max(position) from facts) from read_model_checkpoint"
             ):
                 await asyncio.sleep(0.05)
-        rows = await connection.fetch(
-            "select conversation_id, case sender when 1 then c.client_id else c.therapist_id end as sender, sent_at"
-            " from messages join conversations c using (conversation_id) order by conversation_id, sequence"
-        )
+        rows = await connection.fetch("select * from conversations")
     finally:
         await connection.close()
-    found: Conversations = defaultdict(list)
-    for pair, sender, sent_at in rows:
-        found[pair].append((sender, sent_at))
+    queries = Queries(url, "messaging", MESSAGING.queries)
+    await queries.open()
+    messages, found = Messages(queries, MESSAGING.own_facts), Conversations()
+    for row in rows:
+        sides = {SIDE_CLIENT: row["client_id"], SIDE_THERAPIST: row["therapist_id"]}
+        page = await messages.page(row, SIDE_CLIENT, 0, row["message_count"])
+        found[row["conversation_id"]] = [(sides[message.sent.sender], message.at) for message in page]
+    await queries.close()
     return found
 
 

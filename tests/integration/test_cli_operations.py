@@ -56,9 +56,9 @@ def stopped(servers: Servers, database_url: str, credentials: Path, tmp_path: Pa
 
 async def is_settled(connection: asyncpg.Connection) -> bool:
     """The roles start one after another, and the read model's tables come with the first projection."""
-    if await connection.fetchval("select to_regclass('messages')") is None:
+    if await connection.fetchval("select to_regclass('conversations')") is None:
         return False
-    messages = await connection.fetchval("select count(*) from messages")
+    messages = await connection.fetchval("select sum(message_count) from conversations")
     return messages == LINES and await connection.fetchval("select exists (select from consumer_checkpoints)")
 
 
@@ -116,7 +116,7 @@ def test_a_read_model_is_rebuilt_to_the_same_digest_and_one_changed_row_is_notic
     assert position == f"position {LINES + 2}: swapped"
     assert operate("read-model", "digest", "messaging") == digest
 
-    execute(stopped, "update messaging_read.messages set sent_at = sent_at + interval '1 ms' where sequence = 7")
+    execute(stopped, "update messaging_read.conversations set last_message_at = last_message_at + interval '1 ms'")
     assert operate("read-model", "digest", "messaging") != digest
     code, told, error = operate("read-model", "rebuild", "messaging")
     assert (code, told) == (1, "")
