@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from infra.demo.world import World
 from infra.local import keys
 from infra.local.servers import Servers
 from kernel.facts import open_envelope
+from kernel.process import ROLES
 from tests.running import ServiceProcess
 
 Answer = TypeVar("Answer")
@@ -27,24 +28,40 @@ Answer = TypeVar("Answer")
 
 @dataclass(slots=True)
 class Platform:
+    """`processes`: those that answer calls, by service. `others`: roles that have processes of their own."""
+
     processes: dict[str, ServiceProcess]
     database_url: str
     credentials: Path
+    others: Sequence[ServiceProcess] = ()
 
     @classmethod
-    def start(cls, servers: Servers, database_url: str, credentials: Path, folder: Path) -> "Platform":
-        cell = f"test{secrets.token_hex(4)}"
-        processes = {
-            name: ServiceProcess(name, servers, database_url, credentials, folder, cell=cell).start(wait=False)
-            for name in SERVICES
-        }
+    def start(
+        cls,
+        servers: Servers,
+        database_url: str,
+        credentials: Path,
+        folder: Path,
+        *,
+        cell: str = "",
+        apart: bool = False,
+    ) -> "Platform":
+        """`cell`: of an earlier run on this database, else a new one. `apart`: a process for each role."""
+        here = cell or f"test{secrets.token_hex(4)}"
+
+        def started(name: str, *roles: str) -> ServiceProcess:
+            process = ServiceProcess(name, servers, database_url, credentials, folder, cell=here, roles=roles)
+            return process.start(wait=False)
+
+        processes = {name: started(name, "api") if apart else started(name) for name in SERVICES}
+        others = [started(name, role) for name in SERVICES for role in _beside(name)] if apart else []
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda process: process.wait_until_ready(), processes.values()))
-        return cls(processes, database_url, credentials)
+        return cls(processes, database_url, credentials, others)
 
     def stop(self) -> None:
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda process: process.stop(), self.processes.values()))
+        with ThreadPoolExecutor(32) as pool:
+            list(pool.map(lambda process: process.stop(), [*self.processes.values(), *self.others]))
 
     @asynccontextmanager
     async def world(self) -> AsyncIterator[World]:
@@ -95,3 +112,8 @@ async def eventually(ask: Callable[[], Awaitable[Answer | None]], seconds_max: f
                 return answer
         await asyncio.sleep(0.01)
     raise AssertionError(f"not within {seconds_max} s") from last
+
+
+def _beside(service: str) -> list[str]:
+    """Returns the roles of a service that do not answer calls. Response-SLA publishes nothing."""
+    return [role for role in ROLES if role != "api" and (service, role) != ("response_sla", "relay")]

@@ -1,12 +1,14 @@
 """P10: how long a suspended client can still do something: from the suspension's commit to its copies' commits."""
 
 import asyncio
+import itertools
 import os
 import random
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 import psutil
 
@@ -15,7 +17,7 @@ from holdspace.moderation.v1.service_pb2 import ReportClientRequest, State
 from holdspace.scheduling.v1.service_pb2 import EnrolTherapistRequest
 from infra import topics
 from infra.database import SERVICES
-from infra.demo.world import World, fresh, until
+from infra.demo.world import World, fresh, tomorrow, until
 from kernel.facts import open_envelope
 from kernel.store.postgres import PostgresStore
 from services.messaging.domain.conversation import conversation_id
@@ -26,11 +28,16 @@ from tests.load.measuring import Cell, Figure, Goal, Group, Options, Reading
 from tests.load.messages import Traffic, paced
 from tests.load.stack import Stack
 
-REPORTS = 60
-REPORT_PAUSE_SECONDS = (0.1, 0.3)  # spread, so that no timer of the platform is always met at the same phase
+REPORTS = 100
+PREPARED_AT_ONCE = 8
+REPORT_PAUSE_SECONDS = (0.05, 0.2)  # spread, so that no timer of the platform is always met at the same phase
 LOAD_PER_SECOND = 500
 LOAD_PAIRS = 1_000
+SETTLED_SECONDS_MAX = 120.0
 IDLE_SECONDS = 10.0
+SLOT = timedelta(hours=1)
+WAIT_VOIDED = "holdspace.response_sla.v1.WaitVoided"
+BOOKING_CANCELLED = "holdspace.scheduling.v1.BookingCancelled"
 COPIES = {
     "messaging": ("gate-standing-{}", "holdspace.kernel.v1.GateCopied"),
     "scheduling": ("gate-standing-{}", "holdspace.kernel.v1.GateCopied"),
@@ -39,7 +46,18 @@ COPIES = {
 
 AT_REST = "report to enforced in the last of three services"
 LOADED = f"{AT_REST}, beside {LOAD_PER_SECOND} messages/s"
+APART = "a process for each role"
+AT_REST_APART = f"{AT_REST}, {APART}"
+LOADED_APART = f"{LOADED}, {APART}"
 IDLE = "five idle services"
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A client to be reported, with a message unanswered and a session booked."""
+
+    id: str
+    booking_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,73 +66,87 @@ class Bench:
     world: World
     therapist: str
     store: PostgresStore  # messaging's, for the load
+    slots: Iterator[datetime]
 
-    async def clients(self) -> list[str]:
-        """Returns new clients who wrote to the therapist, and moderation knows of it: a report of them scores."""
-        clients = [self.world.person(f"client-{fresh()}") for _ in range(REPORTS)]
-        await asyncio.gather(*(until(lambda c=client: self.world.write(c, self.therapist)) for client in clients))  # type: ignore[misc]  # mypy does not infer a lambda's default
-        await eventually(lambda: self._all_seen(clients))
-        return clients
+    async def suspects(self) -> list[Suspect]:
+        """Returns new ones, of whom every service knows what a report of them is about."""
+        room = asyncio.Semaphore(PREPARED_AT_ONCE)
 
-    async def _all_seen(self, clients: Sequence[str]) -> bool:
-        sql = "select count(*) from facts where stream = any($1)"
-        rows = await self.platform.rows("moderation", sql, [f"client-{client}" for client in clients])
-        return bool(rows[0][0] >= len(clients))
+        async def prepare() -> Suspect:
+            client, slot = self.world.person(f"client-{fresh()}"), next(self.slots)
+            async with room:
+                await until(lambda: self.world.write(client, self.therapist))
+                await self.world.prove_age(client)
+                return Suspect(client, await self.world.book(client, self.therapist, slot))
 
-    async def report_all(self, clients: Iterable[str]) -> None:
-        for client in clients:
+        suspects = await asyncio.gather(*(prepare() for _ in range(REPORTS)))
+        await self._known("moderation", [f"client-{suspect.id}" for suspect in suspects])
+        await self._known("response_sla", [f"conversation-{self._conversation(suspect)}" for suspect in suspects])
+        return suspects
+
+    async def _known(self, service: str, streams: Sequence[str]) -> None:
+        """Waits until the service has facts in all of these streams."""
+
+        async def ask() -> bool:
+            rows = await self.platform.rows(
+                service, "select count(distinct stream) from facts where stream = any($1)", streams
+            )
+            return bool(rows[0][0] == len(streams))
+
+        await eventually(ask)
+
+    def _conversation(self, suspect: Suspect) -> str:
+        return conversation_id(suspect.id, self.therapist)
+
+    async def report_all(self, suspects: Iterable[Suspect]) -> None:
+        for suspect in suspects:
             request = ReportClientRequest(
-                request_id=fresh(), reporter_id=self.therapist, client_id=client, severity=SEVERITY_DANGER
+                request_id=fresh(), reporter_id=self.therapist, client_id=suspect.id, severity=SEVERITY_DANGER
             )
             told = await self.world.callers.moderation.ReportClient(request)
             if told.client_state != State.STATE_SUSPENDED:
                 raise RuntimeError("a report did not suspend its client")
             await asyncio.sleep(random.uniform(*REPORT_PAUSE_SECONDS))
 
-    async def enforced(self, clients: Sequence[str]) -> Reading:
-        """Reports the clients; returns the times, by service and of the last of all, from commit to commit."""
-        await self.report_all(clients)
-        decided = await self._recorded(
-            "moderation", "client-{}", "holdspace.moderation.v1.ClientSuspended", clients, len(clients)
-        )
-        reading: dict[str, float] = {}
-        last = dict.fromkeys(clients, 0.0)
-        for service, (stream, fact) in COPIES.items():
-            copied = await self._recorded(service, stream, fact, clients, len(clients))
-            times = {client: (copied[client] - decided[client]).total_seconds() for client in clients}
-            last = {client: max(last[client], times[client]) for client in clients}
-            reading |= {f"{service}_{name}": value for name, value in in_milliseconds([*times.values()]).items()}
-        voided = await self._voided(clients)
-        waits = [(voided[client] - decided[client]).total_seconds() for client in clients]
-        reading |= {f"waits_voided_{name}": value for name, value in in_milliseconds(waits).items()}
-        return {**reading, **in_milliseconds([*last.values()])}
+    async def enforced(self, suspects: Sequence[Suspect]) -> Reading:
+        """Reports them; returns the times from the suspension's commit to others: by service, of the last of all, of
+        voided waits and of cancelled bookings.
+        """
+        await self.report_all(suspects)
+        clients = [suspect.id for suspect in suspects]
+        decided = await self._recorded("moderation", "client-{}", "holdspace.moderation.v1.ClientSuspended", clients)
+        copied = [await self._recorded(service, *copy, clients) for service, copy in COPIES.items()]
+        conversations = [self._conversation(suspect) for suspect in suspects]
+        bookings = [suspect.booking_id for suspect in suspects]
+        voided = await self._recorded("response_sla", "conversation-{}", WAIT_VOIDED, conversations)
+        cancelled = await self._recorded("scheduling", "booking-{}", BOOKING_CANCELLED, bookings)
 
-    async def _voided(self, clients: Sequence[str]) -> Mapping[str, datetime]:
-        streams = [conversation_id(client, self.therapist) for client in clients]
-        voided = await self._recorded(
-            "response_sla", "conversation-{}", "holdspace.response_sla.v1.WaitVoided", streams, len(clients)
-        )
-        return {client: voided[stream] for client, stream in zip(clients, streams, strict=True)}
+        def told(name: str, times: Iterable[datetime]) -> Mapping[str, float]:
+            seconds = [(at - since).total_seconds() for at, since in zip(times, decided, strict=True)]
+            return {f"{name}{figure}": value for figure, value in in_milliseconds(seconds).items()}
 
-    async def _recorded(
-        self, service: str, stream: str, fact_type: str, names: Sequence[str], count: int
-    ) -> Mapping[str, datetime]:
-        """Returns when the service's store recorded the type's first fact in each stream, once all are there."""
-        by_stream = {stream.format(name): name for name in names}
+        reading = dict(told("", map(max, *copied)))
+        for service, times in zip(COPIES, copied, strict=True):
+            reading |= told(f"{service}_", times)
+        return {**reading, **told("waits_voided_", voided), **told("bookings_cancelled_", cancelled)}
 
-        async def ask() -> Mapping[str, datetime] | None:
+    async def _recorded(self, service: str, stream: str, fact_type: str, names: Sequence[str]) -> list[datetime]:
+        """Returns when the service's store recorded the type's first fact in the stream of each, once all are there."""
+        streams = [stream.format(name) for name in names]
+
+        async def ask() -> list[datetime] | None:
             sql = "select stream, recorded_at, fact from facts where stream = any($1) order by position desc"
-            rows = await self.platform.rows(service, sql, list(by_stream))
-            found = {by_stream[s]: at for s, at, fact in rows if open_envelope(fact).type == fact_type}
-            return found if len(found) == count else None
+            rows = await self.platform.rows(service, sql, streams)
+            found = {name: at for name, at, fact in rows if open_envelope(fact).type == fact_type}
+            return [found[name] for name in streams] if len(found) == len(streams) else None
 
-        return await eventually(ask)
+        return await eventually(ask, SETTLED_SECONDS_MAX)
 
     async def at_rest(self) -> Reading:
-        return await self.enforced(await self.clients())
+        return await self.enforced(await self.suspects())
 
     async def loaded(self) -> Reading:
-        clients = await self.clients()
+        suspects = await self.suspects()
         traffic = Traffic(LOAD_PAIRS)
 
         async def write() -> None:
@@ -123,7 +155,7 @@ class Bench:
         load = asyncio.create_task(paced(write, LOAD_PER_SECOND, 3_600))
         try:
             await asyncio.sleep(1)
-            return await self.enforced(clients)
+            return await self.enforced(suspects)
         finally:
             load.cancel()
             await asyncio.gather(load, return_exceptions=True)
@@ -143,27 +175,75 @@ def _cpu_seconds(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
+@dataclass(slots=True)
+class Layouts:
+    """One platform on one database, its roles together or apart, as the next cell wants them."""
+
+    stack: Stack
+    database_url: str
+    store: PostgresStore
+    therapist: str = ""
+    cell: str = field(default_factory=lambda: f"bench{secrets.token_hex(4)}")
+    slots: Iterator[datetime] = field(default_factory=lambda: (tomorrow(0) + n * SLOT for n in itertools.count()))
+    running: Platform | None = None
+    is_apart: bool = False
+
+    @asynccontextmanager
+    async def bench(self, *, apart: bool) -> AsyncIterator[Bench]:
+        if self.running is None or self.is_apart is not apart:
+            await self.stop()
+            where, stack = self.stack.servers, self.stack
+            self.running = await asyncio.to_thread(
+                Platform.start, where, self.database_url, stack.credentials, stack.folder, cell=self.cell, apart=apart
+            )
+            self.is_apart = apart
+        async with self.running.world() as world:
+            if not self.therapist:
+                self.therapist = world.person("therapist")
+                await self._enrol(world)
+            yield Bench(self.running, world, self.therapist, self.store, self.slots)
+
+    async def _enrol(self, world: World) -> None:
+        enrolment = EnrolTherapistRequest(
+            request_id=fresh(), operator_id=world.person("operator"), therapist_id=self.therapist
+        )
+        await world.callers.scheduling.EnrolTherapist(enrolment)
+        await world.open_all_week(self.therapist)
+
+    async def stop(self) -> None:
+        if self.running is not None:
+            await asyncio.to_thread(self.running.stop)
+
+    def cell_of(self, name: str, measure: Callable[[Bench], Awaitable[Reading]], *, apart: bool) -> Cell:
+        async def run() -> Reading:
+            began = self.running is None or self.is_apart is not apart
+            async with self.bench(apart=apart) as bench:
+                if began:  # Caches are filled, connections open, and Kafka's machine code is compiled.
+                    await bench.loaded()
+                return await measure(bench)
+
+        return Cell(name, run)
+
+
 @asynccontextmanager
 async def open_cells(stack: Stack, options: Options) -> AsyncIterator[Sequence[Cell]]:
     os.environ.setdefault("HOLDSPACE_ENVIRONMENT", "local")
     await asyncio.to_thread(topics.apply, stack.servers.kafka, topics.load(), replication=1)
     async with stack.database(*SERVICES) as database_url:
-        platform = await asyncio.to_thread(Platform.start, stack.servers, database_url, stack.credentials, stack.folder)
         store = PostgresStore(database_url, "messaging", Uncounted())
+        layouts = Layouts(stack, database_url, store)
         try:
             await store.open()
-            async with platform.world() as world:
-                therapist = world.person("therapist")
-                enrolment = EnrolTherapistRequest(
-                    request_id=fresh(), operator_id=world.person("operator"), therapist_id=therapist
-                )
-                await world.callers.scheduling.EnrolTherapist(enrolment)
-                bench = Bench(platform, world, therapist, store)
-                await bench.loaded()  # caches are filled, connections open, and Kafka's machine code is compiled
-                yield [Cell(IDLE, bench.idle), Cell(AT_REST, bench.at_rest), Cell(LOADED, bench.loaded)]
+            yield [
+                layouts.cell_of(IDLE, Bench.idle, apart=False),
+                layouts.cell_of(AT_REST, Bench.at_rest, apart=False),
+                layouts.cell_of(LOADED, Bench.loaded, apart=False),
+                layouts.cell_of(AT_REST_APART, Bench.at_rest, apart=True),
+                layouts.cell_of(LOADED_APART, Bench.loaded, apart=True),
+            ]
         finally:
             await store.close()
-            await asyncio.to_thread(platform.stop)
+            await layouts.stop()
 
 
 def _limits(cell: str) -> list[Goal]:
@@ -174,18 +254,21 @@ def _limits(cell: str) -> list[Goal]:
 
 
 def _shown(cell: str) -> list[Goal]:
+    outcomes = {"voided wait": "waits_voided", "cancelled booking": "bookings_cancelled"}
     return [
-        Goal("P10", f"suspension to voided wait ({cell}): {name}", Figure(cell, f"waits_voided_{name}"))
+        Goal("P10", f"{cell}: suspension to {outcome}: {name}", Figure(cell, f"{figure}_{name}"))
+        for outcome, figure in outcomes.items()
         for name in ("p50_ms", "p99_ms")
     ]
 
 
+MEASURED = (AT_REST, LOADED, AT_REST_APART, LOADED_APART)
+
 GROUP = Group(
     "Report to enforced",
     [
-        *_limits(AT_REST),
-        *_limits(LOADED),
-        *_shown(AT_REST),
+        *(goal for cell in MEASURED for goal in _limits(cell)),
+        *(goal for cell in MEASURED for goal in _shown(cell)),
         Goal("P10", f"{IDLE}: percent of a core each", Figure(IDLE, "percent_of_a_core")),
     ],
     open_cells,
