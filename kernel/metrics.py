@@ -124,8 +124,8 @@ class Metrics:
     def enforced(self, seconds: float) -> None:
         self._enforced_seconds.observe(seconds)
 
-    def appended(self, outcome: str) -> None:
-        self._appends_of(outcome).inc()
+    def appended(self, outcome: str, count: int) -> None:
+        self._appends_of(outcome).inc(count)
 
     def batch(self, appends: int, waiting: int) -> None:
         self._batch_size.observe(appends)

@@ -4,14 +4,14 @@
 -- timers). `..._of` columns hold the append's place in the batch, from 1. Lists that the batch has none of are null, and
 -- their checks cost nothing.
 --
--- Appends of one stream follow each other: all expect the version before the first of them, and a length is that of the
--- append and of those of its stream before it.
+-- Appends of one stream follow each other: all expect the version before the first of them. `ends` are the versions they
+-- lead to. Where every append has one fact, only the facts' bytes are sent: all else is the append's.
 --
 -- Outcomes are those of kernel.store.interface.Outcome. `answers` has an object per append that was seen or met a holder.
 create function append(
     streams         text[],
     expected        integer[],
-    lengths         integer[],
+    ends            integer[],
     request_keys    bytea[],
     request_digests bytea[],
     request_calls   boolean[],
@@ -38,13 +38,6 @@ create function append(
 language plpgsql
 security definer
 set search_path from current
--- Every check is one descent of an index for each append. On a small table, or one that grew since it was analyzed, the
--- planner would read all of it instead.
-set plan_cache_mode = force_generic_plan
-set enable_seqscan = off
-set enable_bitmapscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
 as $$
 declare
     refused boolean := false;
@@ -112,6 +105,10 @@ begin
             from unnest(streams, outcomes) with ordinality a (stream, outcome, i) order by a.i);
     end if;
 
+    if fact_of is null then
+        fact_streams := streams;
+        fact_versions := ends;
+    end if;
     if not refused then
         insert into facts (position, stream, version, recorded_at, fact)
         select head + f.i, f.stream, f.version, recorded, f.fact
@@ -119,8 +116,8 @@ begin
     else
         insert into facts (position, stream, version, recorded_at, fact)
         select head + row_number() over (), f.stream, f.version, recorded, f.fact
-        from unnest(fact_of, fact_streams, fact_versions, fact_bytes) f (append, stream, version, fact)
-        where outcomes[f.append] = 0;
+        from unnest(fact_of, fact_streams, fact_versions, fact_bytes) with ordinality f (append, stream, version, fact, i)
+        where outcomes[coalesce(f.append, f.i)] = 0;
         if attachment_ids is not null then
             delete from attachments
             where id in (select a.id from unnest(attachment_of, attachment_ids) a (append, id) where outcomes[a.append] <> 0)
@@ -130,16 +127,16 @@ begin
 
     if true = any (request_calls) then
         insert into requests_call (key, digest, stream, version)
-        select r.key, r.digest, r.stream, r.expected + r.length
-        from unnest(request_keys, request_digests, streams, expected, lengths, request_calls, outcomes)
-            r (key, digest, stream, expected, length, is_call, outcome)
+        select r.key, r.digest, r.stream, r.ending
+        from unnest(request_keys, request_digests, streams, ends, request_calls, outcomes)
+            r (key, digest, stream, ending, is_call, outcome)
         where r.is_call and r.outcome = 0;
     end if;
     if false = any (request_calls) then
         insert into requests_reaction (key, digest, stream, version)
-        select r.key, r.digest, r.stream, r.expected + r.length
-        from unnest(request_keys, request_digests, streams, expected, lengths, request_calls, outcomes)
-            r (key, digest, stream, expected, length, is_call, outcome)
+        select r.key, r.digest, r.stream, r.ending
+        from unnest(request_keys, request_digests, streams, ends, request_calls, outcomes)
+            r (key, digest, stream, ending, is_call, outcome)
         where not r.is_call and r.outcome = 0;
     end if;
 

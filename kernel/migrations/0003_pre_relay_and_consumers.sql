@@ -83,6 +83,43 @@ create table consumer_watermarks (
     primary key (consumer, topic, partition, source)
 );
 
+-- The fence: keeps other processes out of these partitions until the transaction ends, and tells where they stand, in the
+-- order they were asked for. `mark_of` holds a mark's place among them, from 1.
+create function lock_partitions(
+    reader     text,
+    topics     text[],
+    partitions integer[],
+    out next_offsets   bigint[],
+    out mark_of        integer[],
+    out mark_sources   text[],
+    out mark_positions bigint[],
+    out has_parked     boolean
+)
+language plpgsql
+set search_path from current
+as $$
+begin
+    -- In order, so that two processes never wait for each other's rows.
+    perform from consumer_checkpoints c
+    where c.consumer = reader and (c.topic, c.partition) in (select * from unnest(topics, partitions))
+    order by c.topic, c.partition for update;
+    -- Statements of their own: their snapshots see what was committed while the rows were waited for.
+    next_offsets := array(
+        select c.next_offset
+        from unnest(topics, partitions) with ordinality asked (topic, partition, place)
+        join consumer_checkpoints c on c.consumer = reader and c.topic = asked.topic and c.partition = asked.partition
+        order by asked.place);
+    select coalesce(array_agg(asked.place), '{}'), coalesce(array_agg(m.source), '{}'),
+           coalesce(array_agg(m.position), '{}')
+    into mark_of, mark_sources, mark_positions
+    from unnest(topics, partitions) with ordinality asked (topic, partition, place)
+    join consumer_marks m on m.consumer = reader and m.topic = asked.topic and m.partition = asked.partition;
+    has_parked := exists (select from parked_keys k where k.consumer = reader);
+end
+$$;
+
+revoke all on function lock_partitions from public;
+grant execute on function lock_partitions to {service}_api;
 grant select on store_identity to {service}_api, {service}_reader;
 grant select, update on relay_checkpoint to {service}_reader;
 grant select, insert, update on consumer_checkpoints, consumer_marks, consumer_listings to {service}_api;

@@ -3,14 +3,9 @@
 
 CREATE SCHEMA {service};
 
-CREATE FUNCTION {service}.append(streams text[], expected integer[], lengths integer[], request_keys bytea[], request_digests bytea[], request_calls boolean[], fact_of integer[], fact_streams text[], fact_versions integer[], fact_bytes bytea[], dependency_of integer[], dependency_streams text[], dependency_versions integer[], claims_of integer[], claims jsonb[], timer_of integer[], timer_names text[], timer_due timestamp with time zone[], attachment_of integer[], attachment_ids text[], attachment_bytes bytea[], OUT head bigint, OUT recorded timestamp with time zone, OUT outcomes smallint[], OUT answers jsonb) RETURNS record
+CREATE FUNCTION {service}.append(streams text[], expected integer[], ends integer[], request_keys bytea[], request_digests bytea[], request_calls boolean[], fact_of integer[], fact_streams text[], fact_versions integer[], fact_bytes bytea[], dependency_of integer[], dependency_streams text[], dependency_versions integer[], claims_of integer[], claims jsonb[], timer_of integer[], timer_names text[], timer_due timestamp with time zone[], attachment_of integer[], attachment_ids text[], attachment_bytes bytea[], OUT head bigint, OUT recorded timestamp with time zone, OUT outcomes smallint[], OUT answers jsonb) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO '{service}', 'public'
-    SET plan_cache_mode TO 'force_generic_plan'
-    SET enable_seqscan TO 'off'
-    SET enable_bitmapscan TO 'off'
-    SET enable_hashjoin TO 'off'
-    SET enable_mergejoin TO 'off'
     AS $$
 declare
     refused boolean := false;
@@ -78,6 +73,10 @@ begin
             from unnest(streams, outcomes) with ordinality a (stream, outcome, i) order by a.i);
     end if;
 
+    if fact_of is null then
+        fact_streams := streams;
+        fact_versions := ends;
+    end if;
     if not refused then
         insert into facts (position, stream, version, recorded_at, fact)
         select head + f.i, f.stream, f.version, recorded, f.fact
@@ -85,8 +84,8 @@ begin
     else
         insert into facts (position, stream, version, recorded_at, fact)
         select head + row_number() over (), f.stream, f.version, recorded, f.fact
-        from unnest(fact_of, fact_streams, fact_versions, fact_bytes) f (append, stream, version, fact)
-        where outcomes[f.append] = 0;
+        from unnest(fact_of, fact_streams, fact_versions, fact_bytes) with ordinality f (append, stream, version, fact, i)
+        where outcomes[coalesce(f.append, f.i)] = 0;
         if attachment_ids is not null then
             delete from attachments
             where id in (select a.id from unnest(attachment_of, attachment_ids) a (append, id) where outcomes[a.append] <> 0)
@@ -96,16 +95,16 @@ begin
 
     if true = any (request_calls) then
         insert into requests_call (key, digest, stream, version)
-        select r.key, r.digest, r.stream, r.expected + r.length
-        from unnest(request_keys, request_digests, streams, expected, lengths, request_calls, outcomes)
-            r (key, digest, stream, expected, length, is_call, outcome)
+        select r.key, r.digest, r.stream, r.ending
+        from unnest(request_keys, request_digests, streams, ends, request_calls, outcomes)
+            r (key, digest, stream, ending, is_call, outcome)
         where r.is_call and r.outcome = 0;
     end if;
     if false = any (request_calls) then
         insert into requests_reaction (key, digest, stream, version)
-        select r.key, r.digest, r.stream, r.expected + r.length
-        from unnest(request_keys, request_digests, streams, expected, lengths, request_calls, outcomes)
-            r (key, digest, stream, expected, length, is_call, outcome)
+        select r.key, r.digest, r.stream, r.ending
+        from unnest(request_keys, request_digests, streams, ends, request_calls, outcomes)
+            r (key, digest, stream, ending, is_call, outcome)
         where not r.is_call and r.outcome = 0;
     end if;
 
@@ -451,8 +450,8 @@ ALTER TABLE ONLY {service}.parked_records
 GRANT USAGE ON SCHEMA {service} TO {service}_api;
 GRANT USAGE ON SCHEMA {service} TO {service}_reader;
 
-REVOKE ALL ON FUNCTION {service}.append(streams text[], expected integer[], lengths integer[], request_keys bytea[], request_digests bytea[], request_calls boolean[], fact_of integer[], fact_streams text[], fact_versions integer[], fact_bytes bytea[], dependency_of integer[], dependency_streams text[], dependency_versions integer[], claims_of integer[], claims jsonb[], timer_of integer[], timer_names text[], timer_due timestamp with time zone[], attachment_of integer[], attachment_ids text[], attachment_bytes bytea[], OUT head bigint, OUT recorded timestamp with time zone, OUT outcomes smallint[], OUT answers jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION {service}.append(streams text[], expected integer[], lengths integer[], request_keys bytea[], request_digests bytea[], request_calls boolean[], fact_of integer[], fact_streams text[], fact_versions integer[], fact_bytes bytea[], dependency_of integer[], dependency_streams text[], dependency_versions integer[], claims_of integer[], claims jsonb[], timer_of integer[], timer_names text[], timer_due timestamp with time zone[], attachment_of integer[], attachment_ids text[], attachment_bytes bytea[], OUT head bigint, OUT recorded timestamp with time zone, OUT outcomes smallint[], OUT answers jsonb) TO {service}_api;
+REVOKE ALL ON FUNCTION {service}.append(streams text[], expected integer[], ends integer[], request_keys bytea[], request_digests bytea[], request_calls boolean[], fact_of integer[], fact_streams text[], fact_versions integer[], fact_bytes bytea[], dependency_of integer[], dependency_streams text[], dependency_versions integer[], claims_of integer[], claims jsonb[], timer_of integer[], timer_names text[], timer_due timestamp with time zone[], attachment_of integer[], attachment_ids text[], attachment_bytes bytea[], OUT head bigint, OUT recorded timestamp with time zone, OUT outcomes smallint[], OUT answers jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION {service}.append(streams text[], expected integer[], ends integer[], request_keys bytea[], request_digests bytea[], request_calls boolean[], fact_of integer[], fact_streams text[], fact_versions integer[], fact_bytes bytea[], dependency_of integer[], dependency_streams text[], dependency_versions integer[], claims_of integer[], claims jsonb[], timer_of integer[], timer_names text[], timer_due timestamp with time zone[], attachment_of integer[], attachment_ids text[], attachment_bytes bytea[], OUT head bigint, OUT recorded timestamp with time zone, OUT outcomes smallint[], OUT answers jsonb) TO {service}_api;
 
 REVOKE ALL ON FUNCTION {service}.claim(claiming_stream text, wanted jsonb) FROM PUBLIC;
 

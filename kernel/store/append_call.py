@@ -11,51 +11,57 @@ APPEND = """
 select * from append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)"""
 
 
+OUTCOMES = tuple(Outcome)  # by number: calling an enum takes longer
+
+
 def arguments(appends: Sequence[Append]) -> list[list[Any] | None]:
     """Returns the columns in the order of the function's parameters."""
-    expected = _expected(appends)
-    columns: list[list[Any] | None] = [
+    return [
         [append.stream for append in appends],
-        expected,
-        [a.expected_version + len(a.facts) - begin for a, begin in zip(appends, expected, strict=True)],
+        _expected(appends),
+        [append.expected_version + len(append.facts) for append in appends],
         [append.request.key for append in appends],
         [append.request.digest for append in appends],
         [append.request.kind is RequestKind.CALL for append in appends],
-    ]
-    places = range(1, len(appends) + 1)
-    columns += (
-        _columns(
-            4,
+        *_facts(appends),
+        *_extras(
             [
-                (place, append.stream, append.expected_version + number, fact)
-                for place, append in zip(places, appends, strict=True)
-                for number, fact in enumerate(append.facts, 1)
-            ],
-        )
-        if any(append.facts for append in appends)
-        else [[], [], [], []]
-    )
-    columns += _columns(
-        3,
-        [
-            (place, stream, version)
-            for place, a in zip(places, appends, strict=True)
-            for stream, version in a.depends_on.items()
-        ],
-    )
-    columns += _columns(
-        2, [(place, _claims(a)) for place, a in zip(places, appends, strict=True) if a.claims or a.releases]
-    )
-    columns += _columns(3, [row for place, a in zip(places, appends, strict=True) for row in _timers(place, a)])
-    bodies = [(place, b.id, b.content) for place, a in zip(places, appends, strict=True) for b in a.attachments]
-    columns += _columns(3, sorted(bodies, key=lambda body: body[1]))  # in one order everywhere, against deadlocks
-    return columns
+                (place, a)
+                for place, a in enumerate(appends, 1)
+                if a.depends_on or a.claims or a.releases or a.timers or a.cancelled_timers or a.attachments
+            ]
+        ),
+    ]
 
 
 def _expected(appends: Sequence[Append]) -> list[int]:
-    """Of appends that follow each other on a stream, all expect the version before the first; their lengths add up."""
+    """Of appends that follow each other on a stream, all expect the version before the first."""
     begins: dict[str, int] = {}
     return [begins.setdefault(append.stream, append.expected_version) for append in appends]
+
+
+def _facts(appends: Sequence[Append]) -> list[list[Any] | None]:
+    """Where every append has one fact, its stream and version are the append's own and not sent again."""
+    if all(len(append.facts) == 1 for append in appends):
+        return [None, None, None, [append.facts[0] for append in appends]]
+    rows = [
+        (place, append.stream, append.expected_version + number, fact)
+        for place, append in enumerate(appends, 1)
+        for number, fact in enumerate(append.facts, 1)
+    ]
+    return _columns(4, rows) if rows else [[], [], [], []]
+
+
+def _extras(appends: Sequence[tuple[int, Append]]) -> list[list[Any] | None]:
+    """Returns dependencies, claims, timers and attachments of the appends that have any, each with its place."""
+    if not appends:
+        return [None] * 11
+    depended = [(place, stream, version) for place, a in appends for stream, version in a.depends_on.items()]
+    claimed = [(place, _claims(a)) for place, a in appends if a.claims or a.releases]
+    timed = [row for place, a in appends for row in _timers(place, a)]
+    attached = [(place, b.id, b.content) for place, a in appends for b in a.attachments]
+    attached.sort(key=lambda body: body[1])  # in one order everywhere, against deadlocks
+    return [*_columns(3, depended), *_columns(2, claimed), *_columns(3, timed), *_columns(3, attached)]
 
 
 def outcomes(appends: Sequence[Append], head: int, numbers: Sequence[int], answers: str) -> list[Appended]:
@@ -64,11 +70,11 @@ def outcomes(appends: Sequence[Append], head: int, numbers: Sequence[int], answe
     results = []
     position = head
     for place, (append, number) in enumerate(zip(appends, numbers, strict=True), 1):
-        outcome = Outcome(number)
+        outcome = OUTCOMES[number]
         if outcome is Outcome.APPENDED:
-            position += len(append.facts)
-            version = append.expected_version + len(append.facts)
-            results.append(Appended(outcome, append.stream, version, position))
+            facts = len(append.facts)
+            position += facts
+            results.append(Appended(outcome, append.stream, append.expected_version + facts, position))
         else:
             results.append(refusal(outcome, append.stream, told.get(str(place), {})))
     return results

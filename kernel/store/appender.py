@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
@@ -18,7 +19,7 @@ CLOSED = "the store is closed"
 
 
 class AppendMetrics(Protocol):
-    def appended(self, outcome: str) -> None: ...
+    def appended(self, outcome: str, count: int) -> None: ...
     def batch(self, appends: int, waiting: int) -> None: ...
 
 
@@ -82,8 +83,9 @@ class Appender:
                     waiting.answer.set_result(Appended(Outcome.STALE, waiting.append.stream))
         else:
             committed()
+            for outcome, count in Counter(result.outcome for result in results).items():
+                self._metrics.appended(outcome.name, count)
             for waiting, result in zip(batch, results, strict=True):
-                self._metrics.appended(result.outcome.name)
                 if not waiting.answer.done():
                     waiting.answer.set_result(result)
 

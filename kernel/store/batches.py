@@ -27,7 +27,8 @@ class Waiting:
 
     @property
     def bytes(self) -> int:
-        return sum(map(len, self.append.facts)) + sum(len(a.content) for a in self.append.attachments)
+        size = sum(map(len, self.append.facts))
+        return size + sum(len(a.content) for a in self.append.attachments) if self.append.attachments else size
 
 
 @dataclass(slots=True)
@@ -51,7 +52,7 @@ class Batch:
             self._read.update(append.depends_on)
             self._requests.add(append.request.key)
             return True
-        names = {claim.name for claim in append.claims if isinstance(claim, NameClaim)}
+        names = [claim.name for claim in append.claims if isinstance(claim, NameClaim)] if append.claims else []
         if (
             append.stream in self._written
             or append.stream in self._read
@@ -63,7 +64,7 @@ class Batch:
         self.members.append(waiting)
         self._written.add(append.stream)
         self._read.update(append.depends_on)
-        self._names |= names
+        self._names.update(names)
         self._requests.add(append.request.key)
         return True
 

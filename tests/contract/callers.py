@@ -4,7 +4,6 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import asyncpg
 
@@ -53,7 +52,7 @@ async def until_it_is_in(store: PostgresStore, asked: Append) -> Appended:
         if told.outcome is not Outcome.STALE:
             return told
         try:
-            asked = replace(asked, expected_version=len(await store.read_stream(asked.stream)))
+            asked = asked._replace(expected_version=len(await store.read_stream(asked.stream)))
         except StoreUnavailable:
             await asyncio.sleep(0.01)
     raise AssertionError(f"{asked.stream} was refused {TRIES_MAX} times")

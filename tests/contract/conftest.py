@@ -18,8 +18,8 @@ class Counted:
         self.outcomes: list[str] = []
         self.batches: list[int] = []
 
-    def appended(self, outcome: str) -> None:
-        self.outcomes.append(outcome)
+    def appended(self, outcome: str, count: int) -> None:
+        self.outcomes += [outcome] * count
 
     def batch(self, appends: int, waiting: int) -> None:
         self.batches.append(appends)

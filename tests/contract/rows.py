@@ -13,7 +13,6 @@ from typing import Any
 
 from infra.cli.store import definition_of
 from infra.database import SERVICES
-from kernel.facts import instant
 from kernel.projected import Write
 from kernel.read_model import ReadModel
 from kernel.replay import StoredFact
@@ -38,7 +37,7 @@ def digest_of(model: ReadModel, message: type[Any]) -> str:
     written = []
     for example in golden.read(message.DESCRIPTOR.full_name):
         envelope, payload = next(golden.types().open_all([example.fact]))
-        fact = StoredFact(7, RECORDED_AT, instant(envelope.occurred_at), envelope, payload)
+        fact = StoredFact(7, RECORDED_AT, envelope, payload)
         written += [(names(write), write.values(fact, payload)) for write in model.writes[message]]
     return hashlib.sha256(repr(written).encode()).hexdigest()[:16]
 

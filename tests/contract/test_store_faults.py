@@ -1,7 +1,6 @@
 """The Postgres store when the connection goes in the window of the commit: it asks by the request and never guesses."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 
@@ -60,7 +59,7 @@ async def test_a_statement_that_arrives_after_its_retry_changes_nothing(database
         proxy.arm(b"marked-stream", Cut.HELD_BACK)
         with pytest.raises(StoreUnavailable):
             await store.append(asked)
-        again = replace(asked, attachments=[Attachment("retry", b"sealed")]) if fresh_ids else asked
+        again = asked._replace(attachments=[Attachment("retry", b"sealed")]) if fresh_ids else asked
         first = await store.append(again)
         proxy.release()
         await asyncio.wait_for(proxy.answered.wait(), 5)

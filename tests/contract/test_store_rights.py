@@ -1,7 +1,6 @@
 """What the roles of a service may do in the database, and how long accepted requests are remembered."""
 
 import asyncio
-from dataclasses import replace
 
 import asyncpg
 import pytest
@@ -81,7 +80,7 @@ async def let_a_period_pass(database_url: str, kind: RequestKind = RequestKind.C
 
 def of_kind(kind: RequestKind, stream: str) -> Append:
     asked = append(stream)
-    return replace(asked, request=replace(asked.request, kind=kind))
+    return asked._replace(request=asked.request._replace(kind=kind))
 
 
 @pytest.mark.rule("MS5", "PL4")

@@ -4,7 +4,6 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 from kernel.store.interface import Outcome
 from kernel.store.postgres import PostgresStore
@@ -29,7 +28,7 @@ def appending(store: PostgresStore, share: float) -> Callable[[], Awaitable[Read
         async def append() -> None:
             asked, expected = an_append(fact), Outcome.APPENDED
             if random.random() < share:
-                asked, expected = replace(asked, expected_version=1), Outcome.STALE
+                asked, expected = asked._replace(expected_version=1), Outcome.STALE
             began = time.perf_counter()
             appended = await store.append(asked)
             if appended.outcome is not expected:

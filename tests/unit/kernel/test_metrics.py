@@ -51,8 +51,8 @@ def test_every_metric_says_what_it_means_and_has_bounded_labels() -> None:
 
 def test_two_services_in_one_process_count_apart() -> None:
     one, other = Metrics(CollectorRegistry()), Metrics(CollectorRegistry())
-    one.appended("APPENDED")
-    assert one.registry.get_sample_value("holdspace_appends_total", {"outcome": "APPENDED"}) == 1
+    one.appended("APPENDED", 2)
+    assert one.registry.get_sample_value("holdspace_appends_total", {"outcome": "APPENDED"}) == 2
     assert other.registry.get_sample_value("holdspace_appends_total", {"outcome": "APPENDED"}) is None
 
 
