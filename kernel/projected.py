@@ -1,16 +1,18 @@
 """From facts to rows: what a service's projections.py declares, and the rows of many facts, written at once."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, assert_never
+from typing import Any, NoReturn, assert_never
 
 import asyncpg
 from google.protobuf.message import Message
 
-from kernel.replay import StoredFact
+from kernel.facts import FactTypes
+from kernel.replay import Page, StoredFact
 
-Values = Callable[[StoredFact, Any], tuple[object, ...]]
+Row = tuple[object, ...]
+Values = Callable[[StoredFact, Any], Row]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +25,21 @@ class Add:
 
 
 @dataclass(frozen=True, slots=True)
+class All:
+    """A statement that takes an array for each value, with those of all facts in their order."""
+
+    statement: str
+    values: Values
+
+
+@dataclass(frozen=True, slots=True)
 class Last:
-    """A statement that takes an array for each value. Of values with the same key, which are the first `key` of them,
-    the last count: the statement meets a key once.
+    """A statement that takes an array for each value, with those of the last fact of each key: it meets a key once.
+    `key` takes the payload.
     """
 
     statement: str
-    key: int
+    key: Callable[[Any], Hashable]
     values: Values
 
 
@@ -41,7 +51,7 @@ class Each:
     values: Values
 
 
-Write = Add | Last | Each
+Write = Add | All | Last | Each
 Writes = Mapping[type[Message], Sequence[Write]]
 
 
@@ -49,52 +59,102 @@ class UnlistedFact(Exception):  # noqa: N818 - names the finding
     """A fact that the read model neither writes nor ignores."""
 
 
+# The last fact of a key so far: what makes its values, its position, when it was recorded, and the fact, sealed. Values
+# are made when it is sure to be the last. To open it again then costs less than to make the values of all, or to keep
+# messages.
+Newest = tuple[Values, int, int, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Taking:
+    """What becomes of a type's facts. Bound once and not for every fact."""
+
+    made: list[tuple[Values, Callable[[Row], None]]]
+    last: list[tuple[Values, Callable[[Any], Hashable], dict[Hashable, Newest]]]
+
+
+class Takings(dict[type[Message], Taking]):
+    """What becomes of facts, by their type."""
+
+    def __missing__(self, message: type[Message]) -> NoReturn:
+        raise UnlistedFact(message.DESCRIPTOR.full_name)
+
+
 class Rows:
-    """What facts come to. The rows added are written first, then each statement of a `Last`, then every `Each`: what
-    must keep another order is one statement, or all `Each`.
+    """What facts come to. The rows added are written first, then each statement of an `All` or a `Last`, then every
+    `Each`: what must keep another order is one statement, or all `Each`.
     """
 
-    def __init__(self, writes: Writes, ignores: Iterable[type[Message]]) -> None:
-        self._added: dict[tuple[str, tuple[str, ...]], list[tuple[object, ...]]] = {}
-        self._last: dict[str, dict[tuple[object, ...], tuple[object, ...]]] = {}
-        self._each: list[tuple[str, tuple[object, ...]]] = []
-        # Bound once and not for every fact: from a fact's type to what makes its values and what keeps them.
-        self._kept = {message: [(write.values, self._keep(write)) for write in of] for message, of in writes.items()}
-        self._kept.update({message: [] for message in ignores})
+    def __init__(self, writes: Writes, ignores: Iterable[type[Message]], fact_types: FactTypes) -> None:
+        self._fact_types = fact_types
+        self._added: dict[tuple[str, tuple[str, ...]], list[Row]] = {}
+        self._all: dict[str, list[Row]] = {}
+        self._last: dict[str, dict[Hashable, Newest]] = {}
+        self._each: list[tuple[str, Row]] = []
+        self._takings = Takings({message: self._bind(of) for message, of in writes.items()})
+        self._takings.update({message: Taking([], []) for message in ignores})
         self.facts = 0
         self.position = 0  # of the last fact
 
-    def take(self, facts: Iterable[StoredFact]) -> None:
-        """Raises UnlistedFact."""
-        kept = self._kept
-        for fact in facts:
-            payload = fact.payload
-            if type(payload) not in kept:
-                raise UnlistedFact(fact.envelope.type)
-            for values, keep in kept[type(payload)]:
-                keep(values(fact, payload))
-            self.facts += 1
-            self.position = fact.position
+    @property
+    def held(self) -> int:
+        """How many rows it has come to."""
+        return len(self._each) + sum(map(len, (*self._added.values(), *self._all.values(), *self._last.values())))
 
-    def _keep(self, write: Write) -> Callable[[tuple[object, ...]], None]:
-        match write:
-            case Add(table, columns):
-                return self._added.setdefault((table, columns), []).append
-            case Last(statement, key):
-                by_key = self._last.setdefault(statement, {})
-                return lambda values: by_key.__setitem__(values[:key], values)
-            case Each(statement):
-                return lambda values: self._each.append((statement, values))
-            case _:
-                assert_never(write)
+    def take(self, page: Page) -> None:
+        """Raises UnlistedFact, UnknownFactType or Poison."""
+        takings, opened = self._takings, self._fact_types.open_all(page.facts)
+        for (envelope, payload), position, recorded, sealed in zip(
+            opened, page.positions, page.recorded, page.facts, strict=True
+        ):
+            taking = takings[type(payload)]
+            for values, key, newest in taking.last:
+                newest[key(payload)] = (values, position, recorded, sealed)
+            if taking.made:
+                fact = StoredFact(position, recorded, envelope, payload)
+                for values, keep in taking.made:
+                    keep(values(fact, payload))
+        if page.facts:
+            self.facts += len(page.facts)
+            self.position = page.positions[-1]
+
+    def _bind(self, writes: Sequence[Write]) -> Taking:
+        taking = Taking([], [])
+        for write in writes:
+            match write:
+                case Add(table, columns, values):
+                    taking.made.append((values, self._added.setdefault((table, columns), []).append))
+                case All(statement, values):
+                    taking.made.append((values, self._all.setdefault(statement, []).append))
+                case Last(statement, key, values):
+                    taking.last.append((values, key, self._last.setdefault(statement, {})))
+                case Each(statement, values):
+                    taking.made.append((values, self._each_of(statement)))
+                case _:
+                    assert_never(write)
+        return taking
+
+    def _each_of(self, statement: str) -> Callable[[Row], None]:
+        return lambda row: self._each.append((statement, row))
+
+    def _rows_of(self, newest: Iterable[Newest]) -> list[Row]:
+        kept = list(newest)
+        opened = self._fact_types.open_all(sealed for _, _, _, sealed in kept)
+        return [
+            values(StoredFact(position, recorded, envelope, payload), payload)
+            for (values, position, recorded, _), (envelope, payload) in zip(kept, opened, strict=True)
+        ]
 
     async def write(self, connection: asyncpg.Connection, statements: Mapping[str, str]) -> None:
         """Takes the named statements, and a connection that finds the tables; it is within a transaction."""
         for (table, columns), rows in self._added.items():
             if rows:
                 await connection.copy_records_to_table(table, columns=columns, records=rows)
-        for name, by_key in self._last.items():
-            if by_key:
-                await connection.execute(statements[name], *map(list, zip(*by_key.values(), strict=True)))
+        for name, rows in [
+            *self._all.items(),
+            *((name, self._rows_of(of.values())) for name, of in self._last.items()),
+        ]:
+            if rows:
+                await connection.execute(statements[name], *map(list, zip(*rows, strict=True)))
         for name, run in groupby(self._each, key=lambda each: each[0]):
-            await connection.executemany(statements[name], [values for _, values in run])
+            await connection.executemany(statements[name], [row for _, row in run])

@@ -50,8 +50,8 @@ class ReadModel:
         text += "".join(f"{name}{sql}" for name, sql in sorted(self.statements.items()))
         return hashlib.sha256(f"{text}{self.revision}".encode()).hexdigest()
 
-    def rows(self) -> Rows:
-        return Rows(self.writes, self.ignores)
+    def rows(self, fact_types: FactTypes) -> Rows:
+        return Rows(self.writes, self.ignores, fact_types)
 
 
 async def create(
@@ -88,10 +88,10 @@ async def project(
 
     The checkpoint's row is locked for the page: of two processes one applies a fact.
     """
-    rows = model.rows()
+    rows = model.rows(fact_types)
     async with connection.transaction():
         position = await connection.fetchval("select position from read_model_checkpoint for update")
-        rows.take(await page_of(connection, fact_types, position, position + facts_max))
+        rows.take(await page_of(connection, position, position + facts_max))
         if rows.facts:
             await write(connection, model, rows)
     return rows.facts

@@ -14,7 +14,7 @@ from kernel.read_model import TABLES, ReadModel, create, create_indexes, digest,
 from kernel.replay import replay
 from kernel.store.connections import connect
 
-WRITE_FACTS_MAX = 20_000
+WRITE_ROWS_MIN = 10_000  # and up to a page more
 SWAP_FACTS_MAX = 10_000  # what is left to catch up on while the live read model stands still
 
 
@@ -87,7 +87,7 @@ async def build(
     progress: Callable[[int], None] = lambda position: None,
 ) -> None:
     """Takes the facts above `after` and up to `until` into rows, many at a time; the server writes some while the next
-    are read. `connection` is that of the rows, `facts` another one. Memory holds two times WRITE_FACTS_MAX facts' rows.
+    are read. `connection` is that of the rows, `facts` another one. Memory holds two times WRITE_ROWS_MIN rows.
     """
 
     async def write_rows(rows: Rows) -> None:
@@ -95,16 +95,16 @@ async def build(
             await write(connection, model, rows)
         progress(rows.position)
 
-    rows, writing = model.rows(), None
+    rows, writing = model.rows(fact_types), None
     try:
-        async with aclosing(replay(facts, fact_types, after, until)) as pages:
+        async with aclosing(replay(facts, after, until)) as pages:
             async for page in pages:
                 rows.take(page)
-                if rows.facts >= WRITE_FACTS_MAX or rows.position == until:
+                if rows.held >= WRITE_ROWS_MIN or rows.position == until:
                     if writing is not None:
                         await writing
                     writing = asyncio.create_task(write_rows(rows))
-                    rows = model.rows()
+                    rows = model.rows(fact_types)
         if writing is not None:
             await writing
     finally:

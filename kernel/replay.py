@@ -5,9 +5,10 @@ next page is on its way while one is worked on, so memory holds two, however man
 """
 
 import asyncio
+import struct
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -21,38 +22,58 @@ POSITIONS_AND_FACTS = """
 select array_agg(position), array_agg(fact)
 from (select position, fact from facts where position > $1 and position <= $2 order by position) page"""
 WITH_TIMES = """
-select array_agg(position), array_agg(fact), array_agg(recorded_at)
+select array_agg(position), array_agg(fact), array_send(array_agg(recorded_at))
 from (select position, fact, recorded_at from facts where position > $1 and position <= $2 order by position) page"""
 
 
+SERVER_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+
+
 class StoredFact(NamedTuple):
-    """A fact of our own as rows are made from it."""
+    """A fact of our own as rows are made from it. Its times are made when they are asked for: most are not."""
 
     position: int
-    recorded_at: datetime
-    occurred_at: datetime
+    recorded: int  # microseconds since SERVER_EPOCH
     envelope: Envelope
     payload: Any  # the message its type names
 
+    @property
+    def recorded_at(self) -> datetime:
+        return SERVER_EPOCH + timedelta(microseconds=self.recorded)
 
-async def page_of(
-    connection: asyncpg.Connection, fact_types: FactTypes, after: int, until: int
-) -> Iterator[StoredFact]:
-    """Returns the facts at positions above `after` and up to `until`, in order. Each is decoded when it is come to: a
-    message that is let go before the next one is made costs half as much as one of many that are kept.
-
-    Raises UnknownFactType for a fact this release does not know: its reader must not go past it.
-    """
-    return _opened(await connection.fetchrow(WITH_TIMES, after, until), fact_types)
+    @property
+    def occurred_at(self) -> datetime:
+        return instant(self.envelope.occurred_at)
 
 
-async def replay(
-    connection: asyncpg.Connection, fact_types: FactTypes, after: int, until: int
-) -> AsyncGenerator[Iterator[StoredFact], None]:
+class Page(NamedTuple):
+    """Facts in the order of their positions, as arrays of one length."""
+
+    positions: Sequence[int] = ()
+    facts: Sequence[bytes] = ()  # sealed
+    recorded: Sequence[int] = ()  # microseconds since SERVER_EPOCH
+
+    def opened(self, fact_types: FactTypes) -> Iterator[StoredFact]:
+        """Yields each when it is come to: a message that is let go before the next one is made costs half as much as
+        one of many that are kept.
+
+        Raises UnknownFactType for a fact this release does not know: its reader must not go past it.
+        """
+        opened = fact_types.open_all(self.facts)
+        for position, recorded, (envelope, payload) in zip(self.positions, self.recorded, opened, strict=True):
+            yield StoredFact(position, recorded, envelope, payload)
+
+
+async def page_of(connection: asyncpg.Connection, after: int, until: int) -> Page:
+    """Returns the facts at positions above `after` and up to `until`."""
+    return _page(await connection.fetchrow(WITH_TIMES, after, until))
+
+
+async def replay(connection: asyncpg.Connection, after: int, until: int) -> AsyncGenerator[Page, None]:
     """Yields page after page what `page_of` returns at once. Nothing else may use the connection meanwhile."""
     async with aclosing(pages(connection, WITH_TIMES, after, until)) as found:
         async for page in found:
-            yield _opened(page, fact_types)
+            yield _page(page)
 
 
 async def pages(
@@ -78,8 +99,9 @@ async def pages(
             await asyncio.wait([coming])
 
 
-def _opened(page: Sequence[Any], fact_types: FactTypes) -> Iterator[StoredFact]:
-    positions, facts, times = page
-    if positions is not None:
-        for position, at, (envelope, payload) in zip(positions, times, fact_types.open_all(facts), strict=True):
-            yield StoredFact(position, at, instant(envelope.occurred_at), envelope, payload)
+def _page(columns: Sequence[Any]) -> Page:
+    positions, facts, times = columns
+    if positions is None:
+        return Page()
+    # PostgreSQL's binary array: 20 bytes of head, then for each element its length and, here, its microseconds.
+    return Page(positions, facts, struct.unpack_from(">" + "4xq" * len(facts), times, 20))

@@ -1,5 +1,6 @@
 """Messaging's facts as rows: conversations. Their messages are read from the facts themselves."""
 
+from operator import attrgetter
 from pathlib import Path
 
 from holdspace.kernel.v1.gate_pb2 import GateCopied
@@ -21,7 +22,8 @@ CONVERSATION = ("conversation_id", "client_id", "therapist_id", "opened_at", "la
 
 
 def opened_row(fact: StoredFact, opened: ConversationOpened) -> tuple[object, ...]:
-    return (opened.conversation_id, opened.client_id, opened.therapist_id, fact.occurred_at, fact.occurred_at)
+    at = fact.occurred_at
+    return (opened.conversation_id, opened.client_id, opened.therapist_id, at, at)
 
 
 READ_MODEL = ReadModel(
@@ -31,7 +33,11 @@ READ_MODEL = ReadModel(
     writes={
         ConversationOpened: [Add("conversations", CONVERSATION, opened_row)],
         MessageSent: [
-            Last("count_messages", 1, lambda fact, sent: (sent.conversation_id, sent.sequence, fact.occurred_at))
+            Last(
+                "count_messages",
+                attrgetter("conversation_id"),
+                lambda fact, sent: (sent.conversation_id, sent.sequence, fact.occurred_at),
+            )
         ],
         MessagesWithheld: [Each("withhold", lambda _, m: (m.conversation_id, list(m.sequences)))],
         MessagesRestored: [Each("restore", lambda _, m: (m.conversation_id, list(m.sequences)))],

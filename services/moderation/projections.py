@@ -1,5 +1,6 @@
 """Moderation's facts as rows: the reports and what became of them."""
 
+from operator import attrgetter
 from pathlib import Path
 
 from holdspace.kernel.v1.gate_pb2 import GateCopied
@@ -47,7 +48,7 @@ READ_MODEL = ReadModel(
     statements=queries(HERE / "projections.sql"),
     writes={
         ClientReported: [Add("reports", REPORT, report_row)],
-        ReportDecided: [Last("decide_reports", 1, decision_row)],
+        ReportDecided: [Last("decide_reports", attrgetter("report_id"), decision_row)],
         ContactSeen: [Add("contacts", CONTACT, lambda _, seen: (seen.client_id, seen.therapist_id))],
     },
     # A standing is answered from the client's stream, where it is decided.

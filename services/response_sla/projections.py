@@ -1,6 +1,7 @@
 """Response-SLA's facts as rows: which conversations a client has, and every wait as it was ever stated."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 
 from holdspace.response_sla.v1.private_pb2 import (
@@ -16,7 +17,7 @@ from holdspace.response_sla.v1.private_pb2 import (
     WaitVoided,
     WaitWithdrawn,
 )
-from kernel.projected import Add, Last, Write
+from kernel.projected import Add, All, Last, Write
 from kernel.read_model import ReadModel
 from kernel.replay import StoredFact
 from kernel.sql import queries
@@ -71,22 +72,26 @@ def superseding(fact: StoredFact, stated: WaitFact) -> tuple[object, ...]:
 
 
 OPEN_WAIT: Sequence[Write] = [Add("waits", WAIT, wait_row)]
-STATE_WAIT: Sequence[Write] = [Add("waits", WAIT, wait_row), Last("supersede", 3, superseding)]
+STATE_WAIT: Sequence[Write] = [Add("waits", WAIT, wait_row), All("supersede", superseding)]
 
 READ_MODEL = ReadModel(
     tables=HERE / "read_model.sql",
     indexes=HERE / "read_model_indexes.sql",
     statements=queries(HERE / "projections.sql"),
     writes={
-        MessageNoted: [Last("add_conversations", 1, lambda _, noted: (noted.conversation_id, noted.client_id))],
+        MessageNoted: [
+            Last(
+                "add_conversations",
+                attrgetter("conversation_id"),
+                lambda _, noted: (noted.conversation_id, noted.client_id),
+            )
+        ],
         WaitOpened: OPEN_WAIT,
         WaitAnswered: STATE_WAIT,
         WaitVoided: STATE_WAIT,
         WaitExcluded: STATE_WAIT,
         WaitRestated: STATE_WAIT,
-        WaitWithdrawn: [
-            Last("supersede", 3, lambda fact, of: (fact.position, of.conversation_id, of.opening_sequence))
-        ],
+        WaitWithdrawn: [All("supersede", lambda fact, of: (fact.position, of.conversation_id, of.opening_sequence))],
     },
     ignores=[ReportNoted, DecisionNoted, StandingNoted, ConversationEvaluated],
 )

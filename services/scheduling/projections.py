@@ -1,6 +1,7 @@
 """Scheduling's facts as rows: therapists with their contact hours, and bookings."""
 
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 
 from holdspace.kernel.v1.gate_pb2 import GateCopied
@@ -32,6 +33,7 @@ from kernel.sql import queries
 HERE = Path(__file__).parent
 
 BOOKING = ("booking_id", "client_id", "therapist_id", "starts_at", "ends_at", "hold_expires_at", "status")
+BY_BOOKING = attrgetter("booking_id")
 
 
 def hours_row(fact: StoredFact, published: ContactHoursPublished) -> tuple[object, ...]:
@@ -71,13 +73,13 @@ READ_MODEL = ReadModel(
         TherapistEnrolled: [Add("therapists", ("therapist_id",), lambda _, enrolled: (enrolled.therapist_id,))],
         ContactHoursPublished: [Each("publish_hours", hours_row)],
         SlotHeld: [Add("bookings", BOOKING, held_row)],
-        HoldExpired: [Last("set_status", 1, becomes(BOOKING_STATUS_EXPIRED))],
-        BookingConfirmed: [Last("set_status", 1, becomes(BOOKING_STATUS_CONFIRMED))],
+        HoldExpired: [Last("set_status", BY_BOOKING, becomes(BOOKING_STATUS_EXPIRED))],
+        BookingConfirmed: [Last("set_status", BY_BOOKING, becomes(BOOKING_STATUS_CONFIRMED))],
         BookingCancelled: [
-            Last("set_status", 1, lambda _, fact: (fact.booking_id, BOOKING_STATUS_CANCELLED, fact.reason))
+            Last("set_status", BY_BOOKING, lambda _, fact: (fact.booking_id, BOOKING_STATUS_CANCELLED, fact.reason))
         ],
-        BookingRestored: [Last("set_status", 1, becomes(BOOKING_STATUS_CONFIRMED))],
-        SessionStarted: [Last("set_status", 1, becomes(BOOKING_STATUS_STARTED))],
+        BookingRestored: [Last("set_status", BY_BOOKING, becomes(BOOKING_STATUS_CONFIRMED))],
+        SessionStarted: [Last("set_status", BY_BOOKING, becomes(BOOKING_STATUS_STARTED))],
     },
     ignores=[GateCopied, BookingNotRestored, BookingsSetAside, BookingsTakenUp],
 )

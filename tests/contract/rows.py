@@ -7,7 +7,7 @@ only here. So rows that differ from those written down need a higher `revision`,
 import hashlib
 import json
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,11 @@ from infra.cli.store import definition_of
 from infra.database import SERVICES
 from kernel.projected import Write
 from kernel.read_model import ReadModel
-from kernel.replay import StoredFact
+from kernel.replay import SERVER_EPOCH, StoredFact
 from tests.contract import golden
 
 PATH = Path(__file__).parent / "rows.json"
-RECORDED_AT = datetime(2026, 3, 2, 12, 30, 16, tzinfo=UTC)
+RECORDED = (datetime(2026, 3, 2, 12, 30, 16, tzinfo=UTC) - SERVER_EPOCH) // timedelta(microseconds=1)
 
 Service = dict[str, Any]
 
@@ -37,7 +37,7 @@ def digest_of(model: ReadModel, message: type[Any]) -> str:
     written = []
     for example in golden.read(message.DESCRIPTOR.full_name):
         envelope, payload = next(golden.types().open_all([example.fact]))
-        fact = StoredFact(7, RECORDED_AT, envelope, payload)
+        fact = StoredFact(7, RECORDED, envelope, payload)
         written += [(names(write), write.values(fact, payload)) for write in model.writes[message]]
     return hashlib.sha256(repr(written).encode()).hexdigest()[:16]
 

@@ -40,9 +40,9 @@ async def facts(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 async def positions(connection: asyncpg.Connection, after: int, until: int) -> list[int]:
     found = []
-    async with aclosing(replay(connection, TYPES, after, until)) as pages:
+    async with aclosing(replay(connection, after, until)) as pages:
         async for page in pages:
-            for fact in page:
+            for fact in page.opened(TYPES):
                 assert (fact.payload.subject, fact.envelope.id) == (f"s{fact.position}", f"f{fact.position}")
                 assert fact.occurred_at == AT
                 assert fact.recorded_at.tzinfo is not None
@@ -59,11 +59,11 @@ async def test_a_replay_has_every_fact_of_its_range_once_and_in_order(
     facts: asyncpg.Connection, after: int, until: int
 ) -> None:
     assert await positions(facts, after, until) == list(range(after + 1, min(until, FACTS) + 1))
-    assert [fact.position for fact in await page_of(facts, TYPES, after, until)] == await positions(facts, after, until)
+    assert list((await page_of(facts, after, until)).positions) == await positions(facts, after, until)
 
 
 async def test_a_replay_that_is_left_early_leaves_its_connection_usable(facts: asyncpg.Connection) -> None:
-    async with aclosing(replay(facts, TYPES, 0, FACTS)) as pages:
+    async with aclosing(replay(facts, 0, FACTS)) as pages:
         async for _ in pages:
             break
     assert await positions(facts, 0, 3) == [1, 2, 3]
@@ -72,6 +72,6 @@ async def test_a_replay_that_is_left_early_leaves_its_connection_usable(facts: a
 @pytest.mark.rule("PL2")
 async def test_a_fact_that_is_not_known_or_does_not_decode_stops_its_reader(facts: asyncpg.Connection) -> None:
     with pytest.raises(UnknownFactType):
-        list(await page_of(facts, FactTypes(), 0, 1))
+        list((await page_of(facts, 0, 1)).opened(FactTypes()))
     with pytest.raises(Poison):
         list(TYPES.open_all([b"\xff"]))
