@@ -15,13 +15,16 @@ from kernel.store.interface import EventStore
 
 FORGET_SECONDS = 3_600.0  # how often it is looked whether a period of requests is over
 POLL_SECONDS = 0.25  # the net under a lost notification, and how late a timer may be
+# Relay, reactions and projection wake by the same commit, often on one event loop. What others wait for goes first.
+RELAY_FIRST_SECONDS = 0.003
+GATHER_SECONDS = 0.01  # from one look at new facts to the next: a look costs more than a fact
 TIMERS_SECONDS = 0.05  # between two looks at the timers, however often facts come
 RENEW_SECONDS = 1.0
 
 
 class Steps(Protocol):
     async def step(self) -> bool:
-        """Does a bounded piece of work. Returns whether there was any."""
+        """Does a bounded piece of work. Returns whether there may be more to do at once."""
         ...
 
 
@@ -41,6 +44,18 @@ class AtMostEvery:
         if not worked:
             self._again_at = now + self._seconds
         return worked
+
+
+class Pace:
+    """When to look at facts that were just told of."""
+
+    def __init__(self) -> None:
+        self._looked_at = 0.0
+
+    async def keep(self) -> None:
+        now = asyncio.get_running_loop().time
+        await asyncio.sleep(max(RELAY_FIRST_SECONDS, self._looked_at + GATHER_SECONDS - now()))
+        self._looked_at = now()
 
 
 class Following:
@@ -66,7 +81,7 @@ class Following:
         now = asyncio.get_running_loop().time
         forget_at = renew_at = now()
         async with lease(self._database_url, self._service, self.name) as held:
-            all_steps = self._steps()
+            all_steps, pace = self._steps(), Pace()
             while not self._stopping.is_set():
                 if now() >= renew_at:
                     await held.renew()
@@ -77,6 +92,7 @@ class Following:
                 worked = [await steps.step() for steps in all_steps]
                 if not any(worked):
                     await self._store.wait_for_append(POLL_SECONDS)
+                    await pace.keep()
 
     async def stop(self) -> None:
         self._stopping.set()
@@ -111,9 +127,11 @@ class Projecting:
             # What a crash forgets of a read model is projected again: its commits need not wait for the disk.
             await connection.execute("set synchronous_commit = off")
             await connection.add_listener(f"{self._service}_facts", lambda *_: self._appended.set())
+            pace = Pace()
             while not self._stopping.is_set():
-                if not await self._project(connection):
+                if await self._project(connection) < PAGE_FACTS_MAX:
                     await self._wait()
+                    await pace.keep()
         finally:
             try:
                 await connection.close(timeout=2)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from holdspace.kernel.v1.envelope_pb2 import Envelope
-from kernel.facts import FactTypes, instant, open_envelope
+from kernel.facts import FactTypes, instant
 from kernel.store.interface import Recorded
 
 
@@ -23,9 +23,8 @@ class OwnFact:
         return instant(self.envelope.occurred_at)
 
 
-def opened(recorded: Recorded, fact_types: FactTypes) -> OwnFact:
-    """Raises UnknownFactType for a fact this release does not know: its reader must not go past it."""
-    envelope = open_envelope(recorded.fact)
+def opened(recorded: Recorded, envelope: Envelope, fact_types: FactTypes) -> OwnFact:
+    """Takes a fact with its envelope, opened, for the payload in it."""
     return OwnFact(
         recorded.position,
         recorded.stream,

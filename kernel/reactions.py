@@ -17,13 +17,14 @@ from holdspace.kernel.v1.envelope_pb2 import Envelope
 from kernel.clock import Clock
 from kernel.commands import Command, CommandPath
 from kernel.errors import Rejected
-from kernel.facts import FactTypes, Origin
+from kernel.facts import FactTypes, Origin, UnknownFactType, open_envelope
 from kernel.own_facts import OwnFact, opened
 from kernel.requests import reaction_request
 from kernel.store.interface import EventStore
 
 PAGE_FACTS_MAX = 500
 EFFECTS_AT_ONCE_MAX = 256
+SAVE_SECONDS = 0.2  # between checkpoints at which nothing happened; less than the role's poll
 
 Join = Callable[[Sequence[Any]], Command]
 """Makes one command of several for the same stream: with one as with all of them, one after another."""
@@ -121,30 +122,42 @@ class OwnReactions:
     ) -> None:
         self._store = store
         self._fact_types = fact_types
-        self._reactions: dict[type[Message], list[OnOwn]] = {}
-        for reaction in reactions:
-            self._reactions.setdefault(reaction.fact, []).append(reaction)
+        self._reactions = {each.name: [on for on in reactions if on.fact is each.message] for each in fact_types}
         self._effects = effects
         self._clock = clock
         self._name = name
         self._done: int | None = None
+        self._saved = 0
+        self._save_at = 0.0
 
     async def step(self) -> bool:
-        """Takes one page. Returns whether there was one."""
+        """Takes one page. Returns whether there may be another: this one was full, or something came of it."""
         if self._done is None:
-            self._done = await self._store.checkpoint(self._name) or 0
+            self._done = self._saved = await self._store.checkpoint(self._name) or 0
         page = await self._store.read_all(self._done, PAGE_FACTS_MAX)
+        is_met = False
         for recorded in page:
-            fact = opened(recorded, self._fact_types)
-            for reaction in self._reactions.get(type(fact.payload), ()):
-                if reaction.imported or not fact.envelope.imported_from:
-                    await self._react(reaction, fact)
+            envelope = open_envelope(recorded.fact)
+            reactions = self._reactions.get(envelope.type)
+            if reactions is None:
+                raise UnknownFactType(envelope.type)  # This release must not go past it.
+            if reactions:
+                is_met = True
+                await self._react(reactions, opened(recorded, envelope, self._fact_types))
         if page:
-            await self._store.save_checkpoint(self._name, page[-1].position)
             self._done = page[-1].position
-        return bool(page)
+        await self._save(self._done, at_once=is_met)
+        return is_met or len(page) == PAGE_FACTS_MAX
 
-    async def _react(self, reaction: OnOwn, fact: OwnFact) -> None:
-        await self._effects.run(
-            f"{self._name}/{reaction.name}", fact.envelope, await reaction.react(fact, self._clock.now())
-        )
+    async def _save(self, done: int, *, at_once: bool) -> None:
+        """Facts that nobody reacts to can be passed again: of many such pages, not each is worth a commit."""
+        now = asyncio.get_running_loop().time()
+        if done > self._saved and (at_once or now >= self._save_at):
+            await self._store.save_checkpoint(self._name, done)
+            self._saved, self._save_at = done, now + SAVE_SECONDS
+
+    async def _react(self, reactions: Sequence[OnOwn], fact: OwnFact) -> None:
+        for reaction in reactions:
+            if reaction.imported or not fact.envelope.imported_from:
+                commands = await reaction.react(fact, self._clock.now())
+                await self._effects.run(f"{self._name}/{reaction.name}", fact.envelope, commands)

@@ -34,7 +34,7 @@ from kernel.store.interface import TimerDue
 from kernel.store.postgres import PostgresStore
 from kernel.timers import Timers
 
-GATHER_SECONDS = 0.02  # what facts that no gate waits for may wait for each other; a fetch costs more than a fact
+GATHER_SECONDS = 0.05  # what facts that no gate waits for may wait for each other; a fetch costs more than a fact
 
 
 @dataclass(frozen=True, slots=True)

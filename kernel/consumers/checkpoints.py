@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import NamedTuple
 
 import asyncpg
 
@@ -13,21 +14,15 @@ INSERT = """
 insert into consumer_checkpoints (consumer, topic, partition, next_offset)
 select $1, * from unnest($2::text[], $3::integer[], $4::bigint[]) on conflict do nothing"""
 READ = "select topic, partition, next_offset from consumer_checkpoints where consumer = $1"
-# In order, so that two processes never wait for each other's rows.
-LOCK = """
-select topic, partition, next_offset from consumer_checkpoints
-where consumer = $1 and (topic, partition) in (select * from unnest($2::text[], $3::integer[]))
-order by topic, partition for update"""
+LOCK = "select * from lock_partitions($1, $2, $3)"
 ADVANCE = """
-update consumer_checkpoints c set next_offset = new.next_offset
-from unnest($2::text[], $3::integer[], $4::bigint[]) new (topic, partition, next_offset)
-where c.consumer = $1 and c.topic = new.topic and c.partition = new.partition and c.next_offset < new.next_offset"""
-READ_MARKS = """
-select topic, partition, source, position from consumer_marks
-where consumer = $1 and (topic, partition) in (select * from unnest($2::text[], $3::integer[]))"""
-MARK = """
+with advanced as (
+    update consumer_checkpoints c set next_offset = new.next_offset
+    from unnest($2::text[], $3::integer[], $4::bigint[]) new (topic, partition, next_offset)
+    where c.consumer = $1 and c.topic = new.topic and c.partition = new.partition and c.next_offset < new.next_offset
+)
 insert into consumer_marks (consumer, topic, partition, source, position)
-select $1, * from unnest($2::text[], $3::integer[], $4::text[], $5::bigint[])
+select $1, * from unnest($5::text[], $6::integer[], $7::text[], $8::bigint[])
 on conflict (consumer, topic, partition, source) do update set position = excluded.position
 where consumer_marks.position < excluded.position"""
 READ_LISTINGS = "select fact_type, handled, since from consumer_listings where consumer = $1"
@@ -38,6 +33,14 @@ on conflict (consumer, fact_type) do update set handled = excluded.handled, sinc
 where consumer_listings.handled <> excluded.handled"""
 
 Marks = dict[tuple[Partition, str], int]  # position by partition and source
+
+
+class Locked(NamedTuple):
+    """Where locked partitions stand, and whether the consumer has parked any key at all."""
+
+    next_offsets: Mapping[Partition, int]
+    marks: Marks
+    has_parked: bool
 
 
 async def create(connection: asyncpg.Connection, consumer: str, first_offsets: Mapping[Partition, int]) -> None:
@@ -51,16 +54,15 @@ async def read(connection: asyncpg.Connection, consumer: str) -> dict[Partition,
     return {Partition(row["topic"], row["partition"]): row["next_offset"] for row in rows}
 
 
-async def lock(
-    connection: asyncpg.Connection, consumer: str, partitions: Iterable[Partition]
-) -> tuple[dict[Partition, int], Marks]:
-    """Keeps other processes out of these partitions until the transaction ends. Returns next offsets and marks."""
-    topics, numbers = _columns(partitions)
-    rows = await connection.fetch(LOCK, consumer, topics, numbers)
-    marks = await connection.fetch(READ_MARKS, consumer, topics, numbers)
-    return (
-        {Partition(row["topic"], row["partition"]): row["next_offset"] for row in rows},
-        {(Partition(row["topic"], row["partition"]), row["source"]): row["position"] for row in marks},
+async def lock(connection: asyncpg.Connection, consumer: str, partitions: Iterable[Partition]) -> Locked:
+    """Keeps other processes out of these partitions until the transaction ends."""
+    asked = list(partitions)
+    row = await connection.fetchrow(LOCK, consumer, *_columns(asked))
+    marks = zip(row["mark_of"], row["mark_sources"], row["mark_positions"], strict=True)
+    return Locked(
+        dict(zip(asked, row["next_offsets"], strict=True)),
+        {(asked[place - 1], source): position for place, source, position in marks},
+        row["has_parked"],
     )
 
 
@@ -68,10 +70,15 @@ async def advance(
     connection: asyncpg.Connection, consumer: str, next_offsets: Mapping[Partition, int], marks: Marks
 ) -> None:
     """Never goes back."""
-    await connection.execute(ADVANCE, consumer, *_columns(next_offsets), list(next_offsets.values()))
-    topics, numbers = _columns(partition for partition, _ in marks)
-    sources = [source for _, source in marks]
-    await connection.execute(MARK, consumer, topics, numbers, sources, list(marks.values()))
+    await connection.execute(
+        ADVANCE,
+        consumer,
+        *_columns(next_offsets),
+        list(next_offsets.values()),
+        *_columns(partition for partition, _ in marks),
+        [source for _, source in marks],
+        list(marks.values()),
+    )
 
 
 async def list_types(

@@ -1,7 +1,8 @@
 """Faust, kept to what it does well: a group's partitions, rebalances, prefetch with back pressure, commits as a hint.
 
 Between its fetches and an agent Faust puts two tasks, a queue and a stream around every single record, which is most of
-what a record costs there. Records reach the handler by the fetch instead.
+what a record costs there. Records reach the handler by the fetch instead. And Faust's Kafka client runs in a thread of
+its own, which contends with the service for the interpreter at every fetch. Here it runs in the service's event loop.
 """
 
 import asyncio
@@ -13,11 +14,14 @@ import faust
 from aiokafka.errors import ConsumerStoppedError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from mode.threads import WorkerThread
+from mode.utils.futures import maybe_async
 from yarl import URL
 
 from kernel.consumers.limits import ConsumerLimits
 from kernel.consumers.reader import record_of
 from kernel.consumers.records import Record
+from kernel.tasks import is_being_cancelled
 
 FETCH_WAIT_SECONDS = 1.0
 
@@ -75,6 +79,36 @@ class _Transport(driver.Transport):
         return _Consumer(self, callback=callback, loop=self.loop, **options)
 
 
+class _Here(WorkerThread):
+    """What Faust takes for a thread."""
+
+    def start(self) -> None:
+        self.run()
+
+
+class _Client(driver.AIOKafkaConsumerThread):
+    """Faust's Kafka client, without the thread that it was written for."""
+
+    Worker = _Here
+
+    def _start_thread(self) -> None:
+        self._serving = asyncio.ensure_future(self._serve())
+
+    async def call_thread(self, fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as Faust declares it
+        return await maybe_async(fun(*args, **kwargs))
+
+    async def on_thread_stop(self) -> None:
+        """aiokafka raises the cancel of a task of its own that had not begun; a cancel of ours goes on."""
+        try:
+            await super().on_thread_stop()
+        except asyncio.CancelledError:
+            if is_being_cancelled():
+                raise
+
+    async def _gather_remaining_tasks(self) -> None:
+        """Nothing: the other tasks of this loop are the service's."""
+
+
 class _Consumer(driver.Consumer):
     """Hands on whole fetches, one at a time, while the next is on its way.
 
@@ -87,6 +121,9 @@ class _Consumer(driver.Consumer):
         super().__init__(*arguments, **options)
         self._next_offsets: dict[TP, int] = {}
         self._under_way: asyncio.Future[None] | None = None
+
+    def _new_consumer_thread(self) -> _Client:
+        return _Client(self, loop=self.loop, thread_loop=self.loop, beacon=self.beacon)
 
     async def _drain_messages(self, fetcher: Any) -> None:  # noqa: ANN401 - a service of Faust
         """The body of Faust's fetcher, which is cancelled and started again as partitions come and go."""

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from kernel.consumers import checkpoints
-from kernel.consumers.checkpoints import Marks
+from kernel.consumers.checkpoints import Locked
 from kernel.consumers.passing import FenceLost
 from kernel.consumers.records import Partition
 from kernel.store.connections import LOST, TRANSIENT, connect
@@ -21,10 +21,9 @@ SILENT_SECONDS_MAX = 3.0
 class Held:
     """The partitions of one batch, locked until the block ends."""
 
-    def __init__(self, connection: asyncpg.Connection, next_offsets: dict[Partition, int], marks: Marks) -> None:
+    def __init__(self, connection: asyncpg.Connection, locked: Locked) -> None:
         self.connection = connection
-        self.next_offsets = next_offsets
-        self.marks = marks
+        self.next_offsets, self.marks, self.has_parked = locked
         self._heard_at = time.monotonic()
 
     def check(self) -> None:
@@ -81,8 +80,7 @@ class Fence:
         """Locks the partitions, commits at the end of the block, rolls back when it raises."""
         connection = await self.connection()
         async with connection.transaction():
-            next_offsets, marks = await checkpoints.lock(connection, self._consumer, partitions)
-            yield Held(connection, next_offsets, marks)
+            yield Held(connection, await checkpoints.lock(connection, self._consumer, partitions))
 
     def renew(self) -> None:
         """Throws the connection away, for it may be dead without knowing; the next use opens another."""

@@ -12,13 +12,13 @@ from kernel.consumers import checkpoints, watermarks
 from kernel.consumers.limits import ConsumerMetrics
 from kernel.consumers.passing import is_passing
 from kernel.consumers.reader import LogReader
-from kernel.consumers.watermarks import Pending
+from kernel.consumers.watermarks import Pending, Saver
 from kernel.relay.publisher import watermark_topic
 from kernel.store.connections import connect
 
-# Watermarks trickle in, one per partition and second; they are taken together, four times a second at most.
-PAUSE_SECONDS = 0.25
-WAIT_MS = 750
+# Watermarks trickle in, one per partition and second; they are taken together, twice a second at most.
+PAUSE_SECONDS = 0.4
+WAIT_MS = 600
 RETRY_SECONDS = 1.0
 
 
@@ -57,19 +57,21 @@ class WatermarkFollower:
         connection = await connect(self._database_url, role=role, search_path=path, synchronous_commit="off")
         try:
             async with self._reader.consumer(*self._about) as kafka:
-                pending = Pending()
+                pending, saver = Pending(), Saver(connection, self._consumer)
                 while True:
-                    await self._step(kafka, connection, pending)
+                    await self._step(kafka, connection, pending, saver)
         finally:
             connection.terminate()
 
-    async def _step(self, kafka: AIOKafkaConsumer, connection: asyncpg.Connection, pending: Pending) -> None:
+    async def _step(
+        self, kafka: AIOKafkaConsumer, connection: asyncpg.Connection, pending: Pending, saver: Saver
+    ) -> None:
         await asyncio.sleep(PAUSE_SECONDS)
         for records in (await kafka.getmany(timeout_ms=WAIT_MS)).values():
             pending.add(records, self._about)
         reached = pending.take_reached(await checkpoints.read(connection, self._consumer))
         if reached:
-            await watermarks.save(connection, self._consumer, reached)
+            await saver.save(reached)
         fresh_at = await watermarks.freshness(connection, self._consumer)
         if fresh_at is not None:
             lag = self._clock.now() - fresh_at

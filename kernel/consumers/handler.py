@@ -149,7 +149,7 @@ class BatchHandler:
                 return
             marks: Marks = {}
             lanes = self._tasks(fresh, held, marks)
-            closed = await parking.parked_among(held.connection, self._consumer, lanes)
+            closed = await parking.parked_among(held.connection, self._consumer, lanes) if held.has_parked else ()
             work = Lanes(held, done, self._limits)
             await work.run({lane: tasks for lane, tasks in lanes.items() if lane not in closed})
             behind = work.behind + [(task.record, BEHIND) for lane in closed for task in lanes[lane]]

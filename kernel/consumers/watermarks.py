@@ -87,14 +87,25 @@ class Pending:
         return reached
 
 
-async def save(connection: asyncpg.Connection, consumer: str, reached: Mapping[Partition, Sequence[Reached]]) -> None:
-    rows = [(partition, each) for partition, several in reached.items() for each in several]
-    topics, numbers = [partition.topic for partition, _ in rows], [partition.number for partition, _ in rows]
-    sources = [each.source for _, each in rows]
-    positions, times = [each.position for _, each in rows], [each.store_time for _, each in rows]
-    async with connection.transaction():
-        await connection.execute(SAVE, consumer, topics, numbers, sources, positions, times)
-        await connection.execute(FORGET_FORMER_EPOCHS, consumer, topics, numbers, sources)
+class Saver:
+    """Keeps the watermarks that a consumer has reached."""
+
+    def __init__(self, connection: asyncpg.Connection, consumer: str) -> None:
+        self._connection = connection
+        self._consumer = consumer
+        self._known: set[tuple[Partition, str]] = set()
+
+    async def save(self, reached: Mapping[Partition, Sequence[Reached]]) -> None:
+        rows = [(partition, each) for partition, several in reached.items() for each in several]
+        topics, numbers = [partition.topic for partition, _ in rows], [partition.number for partition, _ in rows]
+        sources = [each.source for _, each in rows]
+        positions, times = [each.position for _, each in rows], [each.store_time for _, each in rows]
+        async with self._connection.transaction():
+            await self._connection.execute(SAVE, self._consumer, topics, numbers, sources, positions, times)
+            met = {(partition, each.source) for partition, each in rows}
+            if not met <= self._known:  # Only a source that is new here can put an end to a former epoch.
+                await self._connection.execute(FORGET_FORMER_EPOCHS, self._consumer, topics, numbers, sources)
+                self._known |= met
 
 
 async def freshness(connection: asyncpg.Connection, consumer: str) -> datetime | None:

@@ -165,6 +165,30 @@ begin
 end
 $$;
 
+CREATE FUNCTION {service}.lock_partitions(reader text, topics text[], partitions integer[], OUT next_offsets bigint[], OUT mark_of integer[], OUT mark_sources text[], OUT mark_positions bigint[], OUT has_parked boolean) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO '{service}', 'public'
+    AS $$
+begin
+    -- In order, so that two processes never wait for each other's rows.
+    perform from consumer_checkpoints c
+    where c.consumer = reader and (c.topic, c.partition) in (select * from unnest(topics, partitions))
+    order by c.topic, c.partition for update;
+    -- Statements of their own: their snapshots see what was committed while the rows were waited for.
+    next_offsets := array(
+        select c.next_offset
+        from unnest(topics, partitions) with ordinality asked (topic, partition, place)
+        join consumer_checkpoints c on c.consumer = reader and c.topic = asked.topic and c.partition = asked.partition
+        order by asked.place);
+    select coalesce(array_agg(asked.place), '{}'), coalesce(array_agg(m.source), '{}'),
+           coalesce(array_agg(m.position), '{}')
+    into mark_of, mark_sources, mark_positions
+    from unnest(topics, partitions) with ordinality asked (topic, partition, place)
+    join consumer_marks m on m.consumer = reader and m.topic = asked.topic and m.partition = asked.partition;
+    has_parked := exists (select from parked_keys k where k.consumer = reader);
+end
+$$;
+
 CREATE FUNCTION {service}.rotate_requests() RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO '{service}', 'public'
@@ -457,6 +481,9 @@ REVOKE ALL ON FUNCTION {service}.claim(claiming_stream text, wanted jsonb) FROM 
 
 REVOKE ALL ON FUNCTION {service}.find_request(asked_key bytea, asked_call boolean, OUT digest bytea, OUT answer jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION {service}.find_request(asked_key bytea, asked_call boolean, OUT digest bytea, OUT answer jsonb) TO {service}_api;
+
+REVOKE ALL ON FUNCTION {service}.lock_partitions(reader text, topics text[], partitions integer[], OUT next_offsets bigint[], OUT mark_of integer[], OUT mark_sources text[], OUT mark_positions bigint[], OUT has_parked boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION {service}.lock_partitions(reader text, topics text[], partitions integer[], OUT next_offsets bigint[], OUT mark_of integer[], OUT mark_sources text[], OUT mark_positions bigint[], OUT has_parked boolean) TO {service}_api;
 
 REVOKE ALL ON FUNCTION {service}.rotate_requests() FROM PUBLIC;
 GRANT ALL ON FUNCTION {service}.rotate_requests() TO {service}_api;
