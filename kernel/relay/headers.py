@@ -23,14 +23,15 @@ class Headers(NamedTuple):
     version: int
     recorded_at: datetime
 
-    def encode(self) -> list[tuple[str, bytes]]:
-        """Returns names and values; numbers are decimal, `recorded_at` is in microseconds since 1970."""
+    def encode(self, at: int | None = None) -> list[tuple[str, bytes]]:
+        """Returns names and values; numbers are decimal. `at`: `recorded_at` in microseconds since 1970, if known."""
+        source, position, stream, version, recorded_at = self
         return [
-            ("source", self.source.encode()),
-            ("position", b"%d" % self.position),
-            ("stream", self.stream.encode()),
-            ("version", b"%d" % self.version),
-            ("recorded_at", b"%d" % microseconds(self.recorded_at)),
+            ("source", source.encode()),
+            ("position", b"%d" % position),
+            ("stream", stream.encode()),
+            ("version", b"%d" % version),
+            ("recorded_at", b"%d" % (microseconds(recorded_at) if at is None else at)),
         ]
 
 

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
-import asyncpg
 import structlog
 from aiokafka.errors import KafkaError
 
@@ -23,11 +22,12 @@ from kernel.tasks import first_to_end
 
 READ_CHECKPOINT = "select position from relay_checkpoint"
 ADVANCE = "update relay_checkpoint set position = $1 where position < $1"
+# One row, with an array for each column: rows of their own take the client twice as long to receive.
 # Saves how far Kafka has acknowledged on the way: facts that wait for this page do not wait for two round trips.
 READ_PAGE = """
 with advanced as (update relay_checkpoint set position = $3 where position < $3)
-select position, stream, version, recorded_at, fact from facts
-where position > $1 and position <= $1 + $2 order by position"""
+select array_agg(position), array_agg(stream), array_agg(version), array_agg(recorded_at), array_agg(fact)
+from (select * from facts where position > $1 and position <= $1 + $2 order by position) page"""
 # The time is taken before the statement's snapshot: every fact committed by then is at or below the head.
 READ_MOMENT = "select statement_timestamp() as store_time, coalesce(max(position), 0) as head from facts"
 
@@ -164,10 +164,9 @@ class Relay:
         read = partial(self._read_page, session, kafka, source)
         page = await read(self._position)
         while True:
-            if not page.facts:
-                await session.wait_for_facts(POLL_SECONDS)
             if not page.is_full:
                 await self._send(kafka, page)
+                await session.wait_for_facts(POLL_SECONDS)  # It returns at once when any were told of meanwhile.
                 page = await read(page.position)
                 continue
             ahead = asyncio.ensure_future(read(page.position))
@@ -179,9 +178,10 @@ class Relay:
                 ahead.cancel()
 
     async def _read_page(self, session: RelaySession, kafka: Publisher, source: str, after: int) -> Page:
-        rows = await session.fetch(READ_PAGE, after, PAGE_FACTS_MAX, self._position)
-        batches = kafka.batches(self._outgoing(rows, after, source))
-        return Page(rows[-1]["position"] if rows else after, len(rows), batches)
+        columns = (await session.fetch(READ_PAGE, after, PAGE_FACTS_MAX, self._position))[0]
+        positions = columns[0] or []
+        batches = kafka.batches(self._outgoing(columns, after, source)) if positions else {}
+        return Page(after + len(positions), len(positions), batches)
 
     async def _send(self, kafka: Publisher, page: Page) -> None:
         if page.facts:
@@ -202,15 +202,17 @@ class Relay:
                 await kafka.watermark(source, self._position, moment["store_time"])
             await asyncio.sleep(WATERMARK_SECONDS)
 
-    def _outgoing(self, page: Sequence[asyncpg.Record], after: int, source: str) -> Iterator[Outgoing]:
-        """Yields what is published, in order. Raises UnknownFactType, Poison or GapInStore."""
-        for expected, row in enumerate(page, after + 1):
-            if row["position"] != expected:
+    def _outgoing(self, columns: Sequence[Sequence[Any]], after: int, source: str) -> Iterator[Outgoing]:
+        """Takes a page's columns; yields what is published, in order. Raises UnknownFactType, Poison or GapInStore."""
+        topics = self._topics
+        expected = after
+        for position, stream, version, at, fact in zip(*columns, strict=True):
+            expected += 1
+            if position != expected:
                 raise GapInStore(f"{source} has no fact at position {expected}")
-            envelope = open_envelope(row["fact"])
-            topic = self._topics.get(envelope.type)
+            envelope = open_envelope(fact)
+            topic = topics.get(envelope.type)
             if topic is None:
                 raise UnknownFactType(f"{envelope.type} at position {expected}")
             if topic:
-                headers = Headers(source, row["position"], row["stream"], row["version"], row["recorded_at"])
-                yield Outgoing(topic, envelope.key.encode(), row["fact"], headers)
+                yield Outgoing(topic, envelope.key.encode(), fact, Headers(source, position, stream, version, at))

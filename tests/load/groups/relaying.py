@@ -4,7 +4,7 @@ import asyncio
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -84,7 +84,7 @@ class Live:
     async def measure(self) -> Reading:
         await asyncio.to_thread(self.process.start)
         try:
-            async with reading_from_end(self.servers.kafka, TOPIC) as consumer:
+            async with reading(self.servers.kafka, await ends(self.servers.kafka, TOPIC)) as consumer:
                 await self._write_for(consumer, 1.0)  # the relay has its connections then
                 return in_milliseconds(await self._write_for(consumer, SECONDS))
         finally:
@@ -135,13 +135,14 @@ class Backlog:
         await self._begin_again()
         counted = Counted()
         relay = Relay(RelaySettings(self.database_url, self.servers.kafka, "messaging", self.cell), TYPES, counted)
-        async with reading_from_end(self.servers.kafka, TOPIC) as consumer:
-            running = asyncio.create_task(relay.run())
-            try:
-                await _until(lambda: counted.count >= len(self.records) or running.done())
-            finally:
-                await relay.stop()
-                await running
+        since = await ends(self.servers.kafka, TOPIC)
+        running = asyncio.create_task(relay.run())
+        try:
+            await _until(lambda: counted.count >= len(self.records) or running.done())
+        finally:
+            await relay.stop()
+            await running
+        async with reading(self.servers.kafka, since) as consumer:  # Only now: it would share the relay's processor.
             await self._check(consumer)
         return {"per_second": counted.per_second}
 
@@ -185,19 +186,23 @@ class Backlog:
             raise Late("records are out of order")
 
 
+async def ends(kafka: str, topic: str) -> Mapping[TopicPartition, int]:
+    """Returns the offset that the next record of each partition will have."""
+    async with AIOKafkaConsumer(bootstrap_servers=kafka) as consumer:
+        told: Mapping[TopicPartition, int] = await consumer.end_offsets(
+            [TopicPartition(topic, number) for number in range(PARTITIONS)]
+        )
+    return told
+
+
 @asynccontextmanager
-async def reading_from_end(kafka: str, topic: str) -> AsyncIterator[AIOKafkaConsumer]:
-    """A consumer of all partitions that gets what is published from now on."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, fetch_max_wait_ms=500)
-    await consumer.start()
-    try:
-        consumer.assign([TopicPartition(topic, number) for number in range(PARTITIONS)])
-        await consumer.seek_to_end()
-        for partition in consumer.assignment():
-            await consumer.position(partition)
+async def reading(kafka: str, since: Mapping[TopicPartition, int]) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer of these partitions from these offsets on."""
+    async with AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, fetch_max_wait_ms=500) as consumer:
+        consumer.assign(list(since))
+        for partition, offset in since.items():
+            consumer.seek(partition, offset)
         yield consumer
-    finally:
-        await consumer.stop()
 
 
 async def new_topic(kafka: str) -> str:
