@@ -5,6 +5,7 @@ import random
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -154,7 +155,7 @@ class Consumer:
         settings = self._settings
         with tempfile.TemporaryDirectory(prefix="faust-", ignore_cleanup_errors=True) as folder:
             app = faust_app.build(self._group, settings.kafka, topics, Path(folder), take, self._limits)
-            sweep = Sweep(self.name, handler, self._reader, lambda: _assigned(app), self._metrics)
+            sweep = Sweep(self.name, handler, partial(faust_app.ends, app), lambda: _assigned(app), self._metrics)
             follower = WatermarkFollower(
                 self.name, topics, settings.database_url, settings.service, self._reader, self._metrics, self._clock
             )

@@ -6,7 +6,7 @@ its own, which contends with the service for the interpreter at every fetch. Her
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from yarl import URL
 
 from kernel.consumers.limits import ConsumerLimits
 from kernel.consumers.reader import record_of
-from kernel.consumers.records import Record
+from kernel.consumers.records import Partition, Record
 from kernel.tasks import is_being_cancelled
 
 FETCH_WAIT_SECONDS = 1.0
@@ -65,6 +65,12 @@ def app_of(name: str, kafka: str, folder: Path, limits: ConsumerLimits) -> faust
         web_enabled=False,
         worker_redirect_stdouts=False,
     )
+
+
+async def ends(app: faust.App, partitions: Iterable[Partition]) -> dict[Partition, int]:
+    """Returns the offset that the next record of each partition will have, asked on the app's own connection."""
+    found = await app.consumer.highwaters(*(TP(*partition) for partition in partitions))
+    return {Partition(*partition): end for partition, end in found.items()}
 
 
 class _Transport(driver.Transport):

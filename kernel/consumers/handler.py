@@ -7,7 +7,7 @@ is missing is read, what cannot be taken in is parked. For its own faults the ca
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import datetime
 
 import structlog
@@ -27,9 +27,14 @@ from kernel.consumers.redrive import redrive_page
 from kernel.errors import Poison
 from kernel.facts import UnknownFactType
 from kernel.relay import headers as relay_headers
+from kernel.relay.headers import Headers
 from kernel.store.connections import LOST
 
 log = structlog.get_logger()
+
+
+Ahead = dict[Record, tuple[Headers, Task | None]]
+"""Records that were opened before their turn: their headers, and what is to be done."""
 
 
 class Gap(Exception):  # noqa: N818 - names the finding
@@ -97,12 +102,12 @@ class BatchHandler:
                     async with self._fence.hold([partition]) as held:
                         more = await redrive_page(held, self._consumer, lane, self._parked_task, self._limits)
 
-    async def _settle(self, records: Sequence[Record]) -> None:
+    async def _settle(self, records: Sequence[Record], ahead: Ahead | None = None) -> None:
         done: Done = {}  # Effects of earlier attempts; they are not asked for again.
         attempt = 0
         while True:
             try:
-                return await self._once(records, done)
+                return await self._once(records, done, ahead or {})
             except BatchTimeSpent:
                 continue
             except Gap as gap:
@@ -128,19 +133,23 @@ class BatchHandler:
     async def _read(self, ranges: Mapping[Partition, range]) -> None:
         async with aclosing(self._reader.pages_of(ranges)) as pages:
 
-            async def following() -> list[Record]:
-                return await anext(pages, [])
+            async def following() -> tuple[list[Record], Ahead]:
+                page = await anext(pages, [])
+                return page, self._opened_ahead(page)
 
             coming = asyncio.create_task(following())
             try:
-                while page := await coming:
-                    coming = asyncio.create_task(following())  # fetched while this one commits
-                    await self._settle(page)
+                while True:
+                    records, ahead = await coming
+                    if not records:
+                        break
+                    coming = asyncio.create_task(following())  # fetched and opened while this one commits
+                    await self._settle(records, ahead)
             finally:
                 coming.cancel()
                 await asyncio.gather(coming, return_exceptions=True)
 
-    async def _once(self, records: Sequence[Record], done: Done) -> None:
+    async def _once(self, records: Sequence[Record], done: Done, ahead: Ahead) -> None:
         by_partition = _by_partition(records)
         async with self._fence.hold(by_partition) as held:
             taken = {p: _not_yet_taken(p, each, held.next_offsets[p]) for p, each in by_partition.items()}
@@ -148,7 +157,7 @@ class BatchHandler:
             if not fresh:
                 return
             marks: Marks = {}
-            lanes = self._tasks(fresh, held, marks)
+            lanes = self._tasks(fresh, held, marks, ahead)
             closed = await parking.parked_among(held.connection, self._consumer, lanes) if held.has_parked else ()
             work = Lanes(held, done, self._limits)
             await work.run({lane: tasks for lane, tasks in lanes.items() if lane not in closed})
@@ -172,14 +181,25 @@ class BatchHandler:
         except (Poison, UnknownFactType) as reason:
             return Task(record, poison=repr(reason))
 
-    def _tasks(self, fresh: Mapping[Partition, Sequence[Record]], held: Held, marks: Marks) -> dict[Lane, list[Task]]:
+    def _opened_ahead(self, records: Iterable[Record]) -> Ahead:
+        found: Ahead = {}
+        for record in records:
+            with suppress(Poison, UnknownFactType):  # What cannot be opened fails when its turn comes.
+                headers = relay_headers.decode(record.headers)
+                found[record] = headers, self._listing.task(record, headers, self._since)
+        return found
+
+    def _tasks(
+        self, fresh: Mapping[Partition, Sequence[Record]], held: Held, marks: Marks, ahead: Ahead
+    ) -> dict[Lane, list[Task]]:
         """Returns what is to be done, by lane and in order; notes the positions taken. Raises UnknownFactType."""
         lanes: dict[Lane, list[Task]] = {}
         for partition, records in fresh.items():
             for record in records:
                 task: Task | None
+                known = ahead.get(record)
                 try:
-                    headers = relay_headers.decode(record.headers)
+                    headers = known[0] if known else relay_headers.decode(record.headers)
                 except Poison as poison:
                     task = Task(record, poison=str(poison))
                 else:
@@ -187,7 +207,7 @@ class BatchHandler:
                     if headers.position <= (marks.get(mark) or held.marks.get(mark, 0)):
                         continue  # Sent twice by the relay.
                     marks[mark] = headers.position
-                    task = self._listing.task(record, headers, self._since)
+                    task = known[1] if known else self._listing.task(record, headers, self._since)
                 if task is not None:
                     lanes.setdefault(record.lane, []).append(task)
         return lanes

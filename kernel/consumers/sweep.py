@@ -1,33 +1,35 @@
 """What no record reveals: a gap at the tail, a topic made anew, a wish to redrive. Looked for every two seconds."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from aiokafka.errors import KafkaError
 
 from kernel.consumers.handler import BatchHandler
 from kernel.consumers.limits import ConsumerMetrics
 from kernel.consumers.passing import is_passing
-from kernel.consumers.reader import LogChanged, LogReader
+from kernel.consumers.reader import LogChanged
 from kernel.consumers.records import Partition
 
 SWEEP_SECONDS = 2.0
 
 
 class Sweep:
-    """`assigned` returns the partitions that this process has now."""
+    """`assigned` returns the partitions that this process has now, `ends` the offset that the next record of each will
+    have.
+    """
 
     def __init__(
         self,
         consumer: str,
         handler: BatchHandler,
-        reader: LogReader,
+        ends: Callable[[Iterable[Partition]], Awaitable[Mapping[Partition, int]]],
         assigned: Callable[[], frozenset[Partition]],
         metrics: ConsumerMetrics,
     ) -> None:
         self._consumer = consumer
         self._handler = handler
-        self._reader = reader
+        self._ends = ends
         self._assigned = assigned
         self._metrics = metrics
 
@@ -46,7 +48,7 @@ class Sweep:
         """Reads on where the checkpoint has not moved since the last time, though there are records."""
         assigned = self._assigned()
         next_offsets = {p: offset for p, offset in (await self._handler.next_offsets()).items() if p in assigned}
-        ends = await self._reader.ends(next_offsets)
+        ends = await self._ends(next_offsets)
         check_ends(next_offsets, ends)
         standing = {p: ends[p] for p, offset in next_offsets.items() if former.get(p) == offset < ends[p]}
         await self._handler.read_up_to(standing)

@@ -44,7 +44,7 @@ def decode(headers: Iterable[tuple[str, bytes]]) -> Headers:
             int(found["position"]),
             found["stream"].decode(),
             int(found["version"]),
-            EPOCH + int(found["recorded_at"]) * MICROSECOND,
+            EPOCH + timedelta(0, 0, int(found["recorded_at"])),
         )
     except (KeyError, ValueError, OverflowError, AttributeError) as error:
         raise Poison("headers that no relay wrote") from error

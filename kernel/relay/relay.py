@@ -23,7 +23,7 @@ from kernel.tasks import first_to_end
 READ_CHECKPOINT = "select position from relay_checkpoint"
 ADVANCE = "update relay_checkpoint set position = $1 where position < $1"
 # One row, with an array for each column: rows of their own take the client twice as long to receive.
-# Saves how far Kafka has acknowledged on the way: facts that wait for this page do not wait for two round trips.
+# Saves how far Kafka has acknowledged on the way, when it is time to: nothing waits for a round trip of its own.
 READ_PAGE = """
 with advanced as (update relay_checkpoint set position = $3 where position < $3)
 select array_agg(position), array_agg(stream), array_agg(version), array_agg(recorded_at), array_agg(fact)
@@ -34,6 +34,7 @@ READ_MOMENT = "select statement_timestamp() as store_time, coalesce(max(position
 PAGE_FACTS_MAX = 1_000
 POLL_SECONDS = 0.25  # the net under a lost notification
 WATERMARK_SECONDS = 1.0
+SAVE_SECONDS = 0.1  # between checkpoints of short pages; a crash sends again what was sent since
 PATIENCE_SECONDS = 5.0
 
 log = structlog.get_logger()
@@ -98,6 +99,7 @@ class Relay:
         self._failures = 0  # in a row; what Kafka acknowledges ends the row
         self._stopping = asyncio.Event()
         self._position = 0  # up to here Kafka has acknowledged everything
+        self._save_at = 0.0  # on the loop's clock
         self._advanced = asyncio.Event()
 
     async def run(self) -> None:
@@ -178,10 +180,18 @@ class Relay:
                 ahead.cancel()
 
     async def _read_page(self, session: RelaySession, kafka: Publisher, source: str, after: int) -> Page:
-        columns = (await session.fetch(READ_PAGE, after, PAGE_FACTS_MAX, self._position))[0]
+        columns = (await session.fetch(READ_PAGE, after, PAGE_FACTS_MAX, self._to_save()))[0]
         positions = columns[0] or []
         batches = kafka.batches(self._outgoing(columns, after, source)) if positions else {}
         return Page(after + len(positions), len(positions), batches)
+
+    def _to_save(self) -> int:
+        """Returns the position to be saved with the next page's reading, 0 when none is."""
+        now = asyncio.get_running_loop().time()
+        if now < self._save_at:
+            return 0
+        self._save_at = now + SAVE_SECONDS
+        return self._position
 
     async def _send(self, kafka: Publisher, page: Page) -> None:
         if page.facts:
