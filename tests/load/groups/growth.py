@@ -2,26 +2,34 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from itertools import islice
+from hashlib import md5
+from itertools import cycle, islice
 
 import asyncpg
 import psutil
 
 from infra.local.postgres import SUPERUSER
 from kernel.store.connections import connect
+from kernel.store.interface import Outcome
 from kernel.store.postgres import PostgresStore
 from tests.load import history
-from tests.load.groups.append import CALLERS, UNLIMITED, WITH_REQUEST, Uncounted, appending, fill
+from tests.load.groups.append import CALLERS, UNLIMITED, WITH_REQUEST, Uncounted, an_append, appending, fill
 from tests.load.groups.replaying import through
+from tests.load.load import Work, for_a_while
 from tests.load.measuring import Cell, Figure, Goal, Group, Options, Reading
 from tests.load.stack import Stack, with_login
 
 FEW_FACTS = 10_000
 MANY_FACTS = 10_000_000
+FACTS_OF_STREAM = 5
+STREAMS_GOING_ON = 2_000  # those that are appended to, as most conversations rest
 APPENDS = 1_000_000
+FEW_SECONDS = 1.0
+WARM_UP_SECONDS = 20.0
 
 FEW = f"{WITH_REQUEST}, {FEW_FACTS:,} facts in the store"
 MANY = f"{WITH_REQUEST}, {MANY_FACTS:,} facts in the store"
+SCATTERED = f"{MANY}, every one to a new stream"
 APPENDING = f"{APPENDS:,} appends"
 REPLAYING = f"replay of {MANY_FACTS:,} facts"
 SESSIONS = """
@@ -73,10 +81,40 @@ async def memory_of_replay(url: str) -> Reading:
     return growth(samples)
 
 
+async def empty(url: str) -> None:
+    connection = await connect(url, role="messaging_owner", search_path="messaging", **UNLIMITED)
+    await connection.execute("truncate facts, requests_call")
+    await connection.close()
+
+
+def filled(number: int) -> str:
+    """Returns a stream that `fill` made."""
+    return f"conversation-{md5(str(number).encode(), usedforsecurity=False).hexdigest()}"
+
+
+def conversing(store: PostgresStore, fact: bytes) -> Sequence[Work]:
+    """Callers that append to streams which `fill` made, each to its own in turn."""
+
+    def caller(number: int) -> Work:
+        streams = [filled(n) for n in range(number, STREAMS_GOING_ON, CALLERS)]
+        versions = dict.fromkeys(streams, FACTS_OF_STREAM)
+        turns = cycle(streams)
+
+        async def append() -> None:
+            stream = next(turns)
+            told = await store.append(an_append(fact)._replace(stream=stream, expected_version=versions[stream]))
+            assert told.outcome is Outcome.APPENDED
+            versions[stream] = told.version
+
+        return append
+
+    return [caller(number) for number in range(CALLERS)]
+
+
 @asynccontextmanager
 async def open_store(stack: Stack, facts: int) -> AsyncIterator[tuple[str, PostgresStore]]:
     async with stack.database("messaging") as url:
-        await fill(url, facts, a_fact())
+        await fill(url, facts, a_fact(), facts_of_stream=FACTS_OF_STREAM)
         store = PostgresStore(url, "messaging", Uncounted())
         await store.open()
         try:
@@ -87,8 +125,25 @@ async def open_store(stack: Stack, facts: int) -> AsyncIterator[tuple[str, Postg
 
 @asynccontextmanager
 async def open_costs(stack: Stack, options: Options) -> AsyncIterator[Sequence[Cell]]:
-    async with open_store(stack, FEW_FACTS) as (_, few), open_store(stack, MANY_FACTS) as (_, many):
-        yield [Cell(FEW, appending(few, CALLERS)), Cell(MANY, appending(many, CALLERS))]
+    fact = a_fact()
+    async with open_store(stack, FEW_FACTS) as (url, few), open_store(stack, MANY_FACTS) as (_, many):
+        to_many = conversing(many, fact)
+
+        async def append_to_few() -> Reading:
+            """What the round before appended is taken away first: soon there would be many."""
+            await empty(url)
+            await fill(url, FEW_FACTS, fact, facts_of_stream=FACTS_OF_STREAM)
+            return await for_a_while(conversing(few, fact), FEW_SECONDS)
+
+        # What filling left to be written would slow every commit. And a page's first change after a checkpoint logs all
+        # of it: checkpoints are half an hour apart, and some seconds after one few pages are left that it happens to.
+        await stack.administer("checkpoint")
+        await for_a_while(to_many, WARM_UP_SECONDS)
+        yield [
+            Cell(FEW, append_to_few),
+            Cell(MANY, lambda: for_a_while(to_many)),
+            Cell(SCATTERED, appending(many, CALLERS)),
+        ]
 
 
 @asynccontextmanager
@@ -111,6 +166,12 @@ COST = Group(
             Figure(MANY, "per_second"),
             Figure(FEW, "per_second"),
             least=0.87,
+        ),
+        Goal(
+            "P9",
+            f"{SCATTERED}, of {FEW_FACTS:,}: appends a second",
+            Figure(SCATTERED, "per_second"),
+            Figure(FEW, "per_second"),
         ),
     ],
     open_costs,
