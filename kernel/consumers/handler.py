@@ -134,7 +134,7 @@ class BatchHandler:
         async with aclosing(self._reader.pages_of(ranges)) as pages:
 
             async def following() -> tuple[list[Record], Ahead]:
-                page = await anext(pages, [])
+                page: list[Record] = await anext(pages, [])
                 return page, self._opened_ahead(page)
 
             coming = asyncio.create_task(following())

@@ -24,10 +24,8 @@ from kernel.store.interface import (
     RequestKind,
     TimerDue,
 )
+from kernel.store.stream_reads import StreamReads
 
-READ_STREAM = """
-select position, stream, version, recorded_at, fact from facts
-where stream = $1 and version > $2 and ($3::integer is null or version <= $3) order by version"""
 READ_ALL = """
 select position, stream, version, recorded_at, fact from facts
 where position > $1 and position <= $1 + $2 order by position"""
@@ -87,6 +85,7 @@ class PostgresStore:
             Appender(self._queue, self._connect_to_append, self.find_request, metrics, jitter=jitter)
             for _ in range(batches_in_flight)
         ]
+        self._streams = StreamReads(self._fetch)
         self._readers_max = readers_max
         self._readers: asyncpg.Pool | None = None
         self._listener: asyncpg.Connection | None = None
@@ -167,7 +166,7 @@ class PostgresStore:
         return refusal(Outcome.REQUEST_SEEN if same else Outcome.REQUEST_REUSED, "", answer)
 
     async def read_stream(self, stream: str, after_version: int = 0, up_to: int | None = None) -> Sequence[Recorded]:
-        return [Recorded(*row) for row in await self._fetch(READ_STREAM, stream, after_version, up_to)]
+        return await self._streams.read(stream, after_version, up_to)
 
     async def read_all(self, after_position: int, limit: int) -> Sequence[Recorded]:
         return [Recorded(*row) for row in await self._fetch(READ_ALL, after_position, limit)]

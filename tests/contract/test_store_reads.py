@@ -1,0 +1,44 @@
+"""Streams that are read at the same time, which may be one query: each reader has its own facts."""
+
+import asyncio
+
+import pytest
+
+from kernel.errors import StoreUnavailable
+from kernel.store.interface import EventStore
+from kernel.store.postgres import PostgresStore
+from tests.contract.conftest import Counted
+from tests.contract.test_store import append
+
+
+async def test_streams_read_at_the_same_time_each_have_their_own_facts(store: EventStore) -> None:
+    for n in range(150):
+        await store.append(append(f"s{n}", 0, *(f"{n}/{version}".encode() for version in range(1, n % 4 + 1))))
+    asked = [(f"s{n % 160}", n % 3, None if n % 2 else 2) for n in range(400)]  # some twice, some that are empty
+    read = await asyncio.gather(*(store.read_stream(*each) for each in asked))
+    for (stream, after, up_to), found in zip(asked, read, strict=True):
+        number = int(stream[1:])
+        versions = range(after + 1, min(number % 4 if number < 150 else 0, up_to or 4) + 1)
+        assert [(r.stream, r.version, r.fact) for r in found] == [
+            (stream, version, f"{number}/{version}".encode()) for version in versions
+        ]
+
+
+async def test_a_reader_that_gives_up_takes_nothing_from_those_beside_it(store: EventStore) -> None:
+    await store.append(append("s", 0, b"a"))
+    readers = [asyncio.ensure_future(store.read_stream("s")) for _ in range(3)]
+    await asyncio.sleep(0)
+    readers[0].cancel()
+    told = await asyncio.gather(*readers, return_exceptions=True)
+    assert isinstance(told[0], asyncio.CancelledError) or [r.fact for r in told[0]] == [b"a"]
+    assert [[r.fact for r in found] for found in told[1:] if not isinstance(found, BaseException)] == [[b"a"], [b"a"]]
+
+
+async def test_a_store_that_is_away_says_so_to_every_reader(database_url: str) -> None:
+    store = PostgresStore(database_url, "messaging", Counted())
+    await store.open()
+    await store.close()
+    told = await asyncio.gather(*(store.read_stream(f"s{n}") for n in range(5)), return_exceptions=True)
+    assert [type(each) for each in told] == [StoreUnavailable] * 5
+    with pytest.raises(StoreUnavailable):
+        await store.read_stream("s")
