@@ -4,23 +4,23 @@ A route says on which stream a command runs and what else its decision reads. Wh
 (`depends_on`), so a decision holds at the instant of its commit or is not taken.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Any, Generic, Protocol, TypeVar
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
 
-from google.protobuf.message import Message
-
+from kernel.deciding import Decided, Deciding
 from kernel.decision import Decision
 from kernel.errors import Rejected, VersionConflict
-from kernel.facts import FACT_BYTES_MAX, FactTypes, Origin, instant, open_envelope
-from kernel.folded import Folded, Loaded, Turns
+from kernel.facts import FactTypes, Origin
+from kernel.folded import Fold, Folded
 from kernel.ids import Ids
 from kernel.requests import reaction_request
-from kernel.store.interface import Append, Appended, EventStore, Outcome, Request
+from kernel.store.interface import Appended, EventStore, Outcome, Request
+from kernel.turns import Turns
 
 S = TypeVar("S")
-BEGINNING_OF_TIME = datetime.min.replace(tzinfo=UTC)
 
 
 class Command(Protocol):
@@ -28,14 +28,6 @@ class Command(Protocol):
 
     @property
     def now(self) -> datetime: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Fold(Generic[S]):
-    """How a stream's facts become a state: `evolve(state, fact, at)`."""
-
-    initial: S
-    evolve: Callable[[S, Any, datetime], S]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +73,15 @@ class Asked:
     origin: Origin
 
 
-@dataclass(frozen=True, slots=True)
-class _Decided:
-    append: Append
-    after: Loaded  # the stream as it is once that is appended
+@dataclass(slots=True)
+class _Line:
+    """Commands of one stream, in order, with those decided ahead and what became of all so far."""
+
+    stream: str
+    route: Route
+    asked: list[Asked] = field(default_factory=list)
+    decided: list[Decided] = field(default_factory=list)
+    told: list[Handled | Exception] = field(default_factory=list)
 
 
 class CommandMetrics(Protocol):
@@ -109,13 +106,12 @@ class CommandPath:
     ) -> None:
         self._service = service
         self._store = store
-        self._fact_types = fact_types
         self._routes = {route.command: route for route in routes}
-        self._ids = ids
         self._metrics = metrics
         self._attempts_max = attempts_max
         self._turns = Turns()
-        self._folded = Folded(folded_streams_max)
+        self._folded = Folded(store, fact_types, folded_streams_max)
+        self._deciding = Deciding(fact_types, ids, self._folded)
 
     async def run(
         self, command: Command, request: Request, origin: Origin | None = None, deadline: float | None = None
@@ -127,53 +123,58 @@ class CommandPath:
         no today.
         """
         route = self._routes[type(command)]
-        stream = self.stream_of(command)
+        stream = route.stream(command)
         asked = Asked(command, request, origin or Origin(self._service))
         for attempt in range(self._attempts_max):
             if attempt:
                 self._metrics.decided_again(type(command).__name__)
-            async with self._turns.of(stream):
-                try:
-                    loaded = await self._load(stream, route.fold, fresh=attempt > 0)
-                    decided = await self._decide(route, loaded, asked, deadline, fresh=attempt > 0)
-                except Rejected:
-                    if attempt == 0:
-                        continue  # It may rest on a cached state; a rejection has no commit that would find out.
-                    if (first := await self._store.find_request(request)) is None:
-                        raise
-                    return await self._first_answer(route, command, first)
+            await self._turns.take(stream)
+            try:
+                loaded = await self._folded.load(stream, route.fold, fresh=attempt > 0)
+                read = await self._deciding.read(route, command, fresh=attempt > 0)
+                decided = self._deciding.decide(route, stream, loaded, read, asked, deadline)
                 told = await self._store.append(decided.append)
                 if told.outcome is Outcome.APPENDED:
                     return self._remember(route, decided, told)
+            except Rejected:
+                if attempt == 0:
+                    continue  # It may rest on a cached state; a rejection has no commit that would find out.
+                if (first := await self._store.find_request(request)) is None:
+                    raise
+                return await self._first_answer(route, command, first)
+            finally:
+                self._turns.give_back(stream)
             if told.outcome in (Outcome.REQUEST_SEEN, Outcome.REQUEST_REUSED):
                 return await self._first_answer(route, command, told)
             if told.outcome is Outcome.CLAIM_TAKEN:
                 await self._end_expired_hold(route, command, told)
         raise VersionConflict(f"{type(command).__name__} on {stream}")
 
-    async def run_in_order(
-        self, asked: Sequence[Asked], deadline: float | None = None
-    ) -> Sequence[Handled | Exception]:
-        """Takes commands of one stream to their facts, each as `run` would; returns what `run` returns or raises.
+    async def run_all(self, asked: Sequence[Asked], deadline: float | None = None) -> Sequence[Handled | Exception]:
+        """Takes commands to their facts, each as `run` would; returns what `run` returns or raises, in the order given.
 
-        Each is decided on the facts of those before it, and they are appended in one commit. From the first that is
-        refused on they are run one by one. Commands that claim, or set timers, cannot be taken in order.
+        Commands of one stream take effect in the order given, each decided on the facts of those before it; from the
+        first that is refused on they are run one by one. Streams do not wait for each other: what can be decided at
+        once goes to the store at once. Commands that claim, or set timers, cannot be taken so.
         """
-        route = self._routes[type(asked[0].command)]
-        stream = self.stream_of(asked[0].command)
-        told: list[Handled | Exception] = []
-        async with self._turns.of(stream):
-            decided = await self._decide_ahead(
-                route, await self._load(stream, route.fold, fresh=False), asked, deadline
-            )
-            appended = await self._store.append_in_order([each.append for each in decided])
-            told += [self._remember(route, *both) for both in zip(decided, appended, strict=False)]
-        for one in asked[len(told) :]:
-            try:
-                told.append(await self.run(one.command, one.request, one.origin, deadline))
-            except Exception as error:  # the answer to this one; the others have theirs
-                told.append(error)
-        return told
+        lines: dict[str, _Line] = {}
+        in_line = []
+        for one in asked:
+            route = self._routes[type(one.command)]
+            stream = route.stream(one.command)
+            line = lines.get(stream) or lines.setdefault(stream, _Line(stream, route))
+            line.asked.append(one)
+            in_line.append(line)
+        async with asyncio.TaskGroup() as group:
+            at_hand = []
+            for line in lines.values():
+                if self._take_at_hand(line, deadline):
+                    at_hand.append(line)
+                else:
+                    group.create_task(self._run_line(line, deadline))
+            await self._finish(at_hand, deadline)
+        told = {stream: iter(line.told) for stream, line in lines.items()}
+        return [next(told[line.stream]) for line in in_line]
 
     def stream_of(self, command: Command) -> str:
         """Returns the stream a command runs on. Raises KeyError for a command without a route."""
@@ -181,62 +182,68 @@ class CommandPath:
 
     async def state(self, stream: str, fold: Fold[S]) -> S:
         """Returns the stream's state as of now, from the primary."""
-        state: S = (await self._load(stream, fold, fresh=True)).state
+        state: S = (await self._folded.load(stream, fold, fresh=True)).state
         return state
 
-    async def _decide_ahead(
-        self, route: Route, loaded: Loaded, asked: Sequence[Asked], deadline: float | None
-    ) -> list[_Decided]:
-        """Decides each on what those before it lead to, up to the first that a rule says no to."""
-        decided: list[_Decided] = []
-        for one in asked:
+    def _take_at_hand(self, line: _Line, deadline: float | None) -> bool:
+        """Takes the turn and decides ahead, if it is free and anything can be decided without waiting."""
+        if not self._turns.take_free(line.stream):
+            return False
+        self._decide_ahead(line, deadline)
+        if not line.decided:
+            self._turns.give_back(line.stream)
+        return bool(line.decided)
+
+    async def _run_line(self, line: _Line, deadline: float | None) -> None:
+        """Waits for the turn, and for what the decisions rest on."""
+        await self._turns.take(line.stream)
+        try:
+            await self._folded.load(line.stream, line.route.fold, fresh=False)
+            for one in line.asked:
+                await self._deciding.read(line.route, one.command, fresh=False)
+            self._decide_ahead(line, deadline)
+        except Exception as error:  # the answer to all of them
+            line.told += [error] * len(line.asked)
+        await self._finish([line], deadline)
+
+    def _decide_ahead(self, line: _Line, deadline: float | None) -> None:
+        """Decides each on what those before it lead to, up to the first whose states are not known, or that something
+        is wrong with: `run` decides it again, on what is true.
+        """
+        loaded = self._folded.get(line.stream, line.route.fold)
+        for one in line.asked:
+            read = self._deciding.known(line.route, one.command)
+            if loaded is None or read is None:
+                return
             try:
-                decided.append(await self._decide(route, loaded, one, deadline, fresh=False))
-            except Rejected:
-                break  # `run` decides it again, on what is true.
-            loaded = decided[-1].after
-        return decided
+                line.decided.append(self._deciding.decide(line.route, line.stream, loaded, read, one, deadline))
+            except Exception:
+                return
+            loaded = line.decided[-1].after
 
-    async def _decide(
-        self, route: Route, loaded: Loaded, asked: Asked, deadline: float | None, *, fresh: bool
-    ) -> _Decided:
-        """Raises Rejected."""
-        command, stream = asked.command, route.stream(asked.command)
-        names = [read.stream(command) for read in route.reads]
-        read = {
-            name: await self._load(name, other.fold, fresh=fresh)
-            for name, other in zip(names, route.reads, strict=True)
-        }
-        if not asked.origin.imported_from and command.now < loaded.at:
-            command = replace(command, now=loaded.at)  # type: ignore[type-var]  # every command is a dataclass
-        decision = route.decide(command, loaded.state, *(read[name].state for name in names))
-        append = Append(
-            stream,
-            loaded.version,
-            [self._seal(fact, command.now, asked.origin) for fact in decision.facts],
-            asked.request,
-            depends_on={name: dependency.version for name, dependency in read.items() if name != stream},
-            claims=decision.claims,
-            releases=decision.releases,
-            timers=decision.timers,
-            cancelled_timers=decision.cancelled_timers,
-            attachments=decision.attachments,
-            urgent=route.urgent,
-            deadline=deadline,
-        )
-        state = loaded.state
-        for fact in decision.facts:
-            state = route.fold.evolve(state, fact, command.now)
-        at = max(loaded.at, command.now) if decision.facts else loaded.at
-        return _Decided(append, Loaded(state, loaded.version + len(decision.facts), at))
+    async def _finish(self, lines: Sequence[_Line], deadline: float | None) -> None:
+        """Appends what was decided ahead on lines whose turn it is, gives the turns back, and runs what is left."""
+        try:
+            told = iter(await self._store.append_all([one.append for line in lines for one in line.decided]))
+            for line in lines:
+                appended = [(one, outcome) for one in line.decided if (outcome := next(told)) is not None]
+                line.told += [self._remember(line.route, *both) for both in appended]
+        except Exception as error:  # the answer to all of them
+            for line in lines:
+                line.told += [error] * len(line.asked)
+        finally:
+            for line in lines:
+                self._turns.give_back(line.stream)
+        await asyncio.gather(*(self._run_rest(line, deadline) for line in lines if len(line.told) < len(line.asked)))
 
-    def _seal(self, fact: Message, at: datetime, origin: Origin) -> bytes:
-        sealed = self._fact_types.seal(fact, self._ids.new(), at, origin)
-        if len(sealed) > FACT_BYTES_MAX:
-            raise Rejected("FACT_TOO_LARGE")
-        return sealed
+    async def _run_rest(self, line: _Line, deadline: float | None) -> None:
+        for one in line.asked[len(line.told) :]:
+            try:
+                line.told.append(await self.run(one.command, one.request, one.origin, deadline))
+            except Exception as error:  # the answer to this one; the others have theirs
+                line.told.append(error)
 
-    def _remember(self, route: Route, decided: _Decided, told: Appended) -> Handled:
+    def _remember(self, route: Route, decided: Decided, told: Appended) -> Handled:
         self._folded.put(told.stream, route.fold, decided.after)
         facts = len(decided.append.facts)
         return Handled(told.stream, told.version, told.position, decided.after.state, facts, repeated=False)
@@ -245,9 +252,7 @@ class CommandPath:
         if told.outcome is Outcome.REQUEST_REUSED:
             raise Rejected("REQUEST_REUSED", "request_id")
         self._metrics.repeated(type(command).__name__)
-        folded = await self._fold(
-            Loaded(route.fold.initial, 0, BEGINNING_OF_TIME), told.stream, route.fold, told.version
-        )
+        folded = await self._folded.as_of(told.stream, route.fold, told.version)
         return Handled(told.stream, told.version, told.position, folded.state, 0, repeated=True)
 
     async def _end_expired_hold(self, route: Route, command: Command, told: Appended) -> None:
@@ -256,20 +261,3 @@ class CommandPath:
             raise Rejected(route.claim_taken)
         request = reaction_request("expired-hold", told.holder, told.held_until.isoformat())
         await self.run(route.expire_hold(told.holder, command.now), request)
-
-    async def _load(self, stream: str, fold: Fold[Any], *, fresh: bool) -> Loaded:
-        known = self._folded.get(stream, fold)
-        if known is not None and not fresh:
-            return known
-        loaded = await self._fold(known or Loaded(fold.initial, 0, BEGINNING_OF_TIME), stream, fold, None)
-        self._folded.put(stream, fold, loaded)
-        return loaded
-
-    async def _fold(self, known: Loaded, stream: str, fold: Fold[Any], up_to: int | None) -> Loaded:
-        state, version, at = known.state, known.version, known.at
-        for recorded in await self._store.read_stream(stream, version, up_to):
-            envelope = open_envelope(recorded.fact)
-            at = instant(envelope.occurred_at)
-            state = fold.evolve(state, self._fact_types.payload(envelope), at)
-            version = recorded.version
-        return Loaded(state, version, at)

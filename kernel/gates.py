@@ -10,9 +10,10 @@ from datetime import datetime
 from typing import assert_never
 
 from holdspace.kernel.v1.gate_pb2 import GateCopied, Phase
-from kernel.commands import Fold, Read, Route
+from kernel.commands import Read, Route
 from kernel.decision import Decision
 from kernel.facts import instant, timestamp
+from kernel.folded import Fold
 
 
 @dataclass(frozen=True, slots=True)

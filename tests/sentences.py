@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import pytest
 from google.protobuf.message import Message
 
-from kernel.commands import Fold
 from kernel.decision import Decision
 from kernel.errors import Rejected
+from kernel.folded import Fold
 
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
 

@@ -45,8 +45,12 @@ class CallContext:
     @property
     def origin(self) -> Origin:
         """What the facts of this call say about where they came from."""
+        return self.origin_of(self.person, self.request_id)
+
+    def origin_of(self, person: str, request_id: str) -> Origin:
+        """Returns the same for one of the call's requests."""
         service = self.caller.subject if self.caller.kind == "service" else ""
-        return Origin(service, self.person, self.request_id, self.correlation, self.traceparent)
+        return Origin(service, person, request_id, self.correlation, self.traceparent)
 
 
 current: ContextVar[CallContext] = ContextVar("call")

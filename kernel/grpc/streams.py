@@ -9,6 +9,7 @@ from kernel.errors import Rejected
 from kernel.grpc.call import CallContext
 
 Request = TypeVar("Request")
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,38 @@ class Requests(Generic[Request]):
     async def next_checked(self) -> Checked[Request]:
         """Raises StopAsyncIteration at the end, Rejected for bytes that are no message: they cannot be answered."""
         return self._check(await self._draining.next_of(self._messages))
+
+
+class Window(Generic[Item]):
+    """Passes items from one task to another, which takes all there are at once; putting waits while it is full."""
+
+    def __init__(self, items_max: int) -> None:
+        self._items_max = items_max
+        self._items: list[Item] = []
+        self._is_closed = False
+        self._changed = asyncio.Event()
+        self._has_room = asyncio.Event()
+
+    async def put(self, item: Item) -> None:
+        while len(self._items) >= self._items_max:
+            self._has_room.clear()
+            await self._has_room.wait()
+        self._items.append(item)
+        self._changed.set()
+
+    def close(self) -> None:
+        """Nothing more is put."""
+        self._is_closed = True
+        self._changed.set()
+
+    async def take(self) -> list[Item]:
+        """Waits for items; returns none when it is closed and all were taken."""
+        while not self._items and not self._is_closed:
+            self._changed.clear()
+            await self._changed.wait()
+        taken, self._items = self._items, []
+        self._has_room.set()
+        return taken
 
 
 async def each(requests: AsyncIterator[Request]) -> AsyncIterator[Checked[Request]]:

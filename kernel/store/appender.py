@@ -58,7 +58,7 @@ class Appender:
             except Exception as error:  # a fault of ours is theirs to hear of, and no end of appending
                 fail(batch, error)
             finally:
-                self._queue.finished()
+                self._queue.finished(len(batch))
 
     async def close(self) -> None:
         if self._connection is not None:

@@ -3,11 +3,14 @@
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 
 from kernel.errors import DeadlinePassed, Overloaded
 from kernel.store.interface import Append, Appended, NameClaim, Outcome
+
+GATHER_SECONDS = 0.002  # at most, about what a commit takes
 
 
 @dataclass(slots=True, eq=False)
@@ -15,7 +18,7 @@ class Waiting:
     append: Append
     answer: asyncio.Future[Appended]
     after: "Waiting | None" = None  # of the same stream; this one goes right behind it, or not at all
-    together: int = 1  # how many go one behind the other, this one and those after it
+    together: int = 1  # of the first: how many go one behind the other, itself and those after it
 
     @property
     def is_cut_off(self) -> bool:
@@ -79,6 +82,8 @@ class AppendQueue:
         self._urgent: deque[Waiting] = deque()
         self._ordinary: deque[Waiting] = deque()
         self._under_way = 0
+        self._sent = 0  # appends under way
+        self._company = 0  # how many were under way or waited when a batch was last answered
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
@@ -90,17 +95,22 @@ class AppendQueue:
             raise Overloaded
         self._add(waiting)
 
-    def put_in_order(self, appends: Sequence[Append]) -> list[asyncio.Future[Appended]]:
-        """Takes appends of one stream without claims or timers, at most a batch of them, each at the version that the
-        one before leads to. What comes after a refused one is STALE. Raises Overloaded when they do not all fit.
+    def put_all(self, appends: Sequence[Append]) -> list[asyncio.Future[Appended]]:
+        """Takes at most a batch of appends, as `EventStore.append_all` does. What comes after a refused one of its
+        stream is STALE. Raises Overloaded when they do not all fit.
         """
         if len(self) + len(appends) > self._waiting_max:
             raise Overloaded
         loop = asyncio.get_running_loop()
+        first: Waiting | None = None  # of those of one stream
         before: Waiting | None = None
         answers = []
-        for place, append in enumerate(appends):
-            before = Waiting(append, loop.create_future(), before, len(appends) - place)
+        for append in appends:
+            if first is None or before is None or first.append.stream != append.stream:
+                first = before = Waiting(append, loop.create_future())
+            else:
+                first.together += 1
+                before = Waiting(append, loop.create_future(), before)
             self._add(before)
             answers.append(before.answer)
         return answers
@@ -117,22 +127,39 @@ class AppendQueue:
         while len(self) < (self._batch_max // 2 if self._under_way else 1):
             self._changed.clear()
             await self._changed.wait()
-            now = asyncio.get_running_loop().time()
         self._under_way += 1
-        # A batch costs as much as many appends in it: while each turn of the loop brings more, they go along. A lone
-        # caller waits for one turn, some microseconds.
+        if self._under_way == 1:
+            await self._gather()
+        batch = Batch()
+        now = max(now, asyncio.get_running_loop().time())
+        room = self._fill(batch, self._urgent, self._batch_bytes_max, now)
+        self._fill(batch, self._ordinary, room, now)
+        self._sent += len(batch.members)
+        return batch.members
+
+    async def _gather(self) -> None:
+        """Waits for company: a batch costs as much as many appends in it.
+
+        Those that each turn of the loop brings go along; a lone caller waits for one turn, some microseconds. Of the
+        callers who were there when a batch was last answered half go, the other half decides meanwhile.
+        """
         seen = 0
         while seen < len(self) < self._batch_max:
             seen = len(self)
             await asyncio.sleep(0)
-        batch = Batch()
-        room = self._fill(batch, self._urgent, self._batch_bytes_max, now)
-        self._fill(batch, self._ordinary, room, now)
-        return batch.members
+        wanted = min(self._company // 2, self._batch_max)
+        if len(self) < wanted:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GATHER_SECONDS):
+                    while len(self) < wanted:
+                        self._changed.clear()
+                        await self._changed.wait()
 
-    def finished(self) -> None:
-        """A batch that was taken is no longer on its way."""
+    def finished(self, appends: int) -> None:
+        """A batch of so many appends is no longer on its way."""
         self._under_way -= 1
+        self._company = self._sent + len(self)
+        self._sent -= appends
         self._changed.set()
 
     def take_all(self) -> list[Waiting]:
@@ -156,6 +183,8 @@ class AppendQueue:
             deadline = waiting.append.deadline
             if deadline is not None and deadline <= now:
                 waiting.answer.set_exception(DeadlinePassed())
+            elif waiting.after is not None and passed_over[-1:] == [waiting.after]:
+                passed_over.append(waiting)
             elif waiting.after is not None and batch.members[-1:] != [waiting.after]:
                 waiting.answer.set_result(Appended(Outcome.STALE, waiting.append.stream))
             elif batch.takes(waiting):

@@ -127,11 +127,12 @@ class EventStore(Protocol):
         """
         ...
 
-    async def append_in_order(self, appends: Sequence[Append]) -> Sequence[Appended]:
-        """Takes appends of one stream without claims or timers, each at the version that the one before leads to.
+    async def append_all(self, appends: Sequence[Append]) -> Sequence[Appended | None]:
+        """Takes appends without claims or timers; those of one stream come in a row, each at the version that the one
+        before leads to. Each is all or nothing and keeps its own request.
 
-        Returns what was appended, up to the first that was refused or failed; none after it is. Each is all or nothing
-        and keeps its own request. Raises StoreUnavailable when the store is closed, Overloaded.
+        Returns for each what was appended, None for one that was refused or failed and for those of its stream behind
+        it, which are not appended either. Raises StoreUnavailable when the store is closed, Overloaded.
         """
         ...
 

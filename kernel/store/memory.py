@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -111,15 +112,17 @@ class MemoryStore:
         position = self._tables.streams[stream][version - 1].position if version else len(self._tables.facts)
         return Appended(outcome, stream, version, position)
 
-    async def append_in_order(self, appends: Sequence[Append]) -> Sequence[Appended]:
-        told: list[Appended] = []
+    async def append_all(self, appends: Sequence[Append]) -> Sequence[Appended | None]:
+        told: list[Appended | None] = []
+        cut_off: set[str] = set()
         for append in appends:
-            try:
-                appended = await self.append(append)
-            except (DeadlinePassed, Poison):
-                break
-            if appended.outcome is not Outcome.APPENDED:
-                break
+            appended = None
+            if append.stream not in cut_off:
+                with suppress(DeadlinePassed, Poison):
+                    appended = await self.append(append)
+            if appended is None or appended.outcome is not Outcome.APPENDED:
+                cut_off.add(append.stream)
+                appended = None
             told.append(appended)
         return told
 

@@ -132,17 +132,26 @@ class PostgresStore:
         self._queue.put(Waiting(append, answer))
         return await answer
 
-    async def append_in_order(self, appends: Sequence[Append]) -> Sequence[Appended]:
+    async def append_all(self, appends: Sequence[Append]) -> Sequence[Appended | None]:
+        told: list[Appended | None] = []
+        while len(told) < len(appends):
+            begin = len(told)
+            if begin and told[-1] is None and appends[begin].stream == appends[begin - 1].stream:
+                told.append(None)
+            else:
+                told += await self._append_together(appends[begin : begin + self._batch_max])
+        return told
+
+    async def _append_together(self, appends: Sequence[Append]) -> Sequence[Appended | None]:
         if self._closed:
             raise StoreUnavailable(CLOSED)
-        told: list[Appended] = []
-        for start in range(0, len(appends), self._batch_max):
-            answers = self._queue.put_in_order(appends[start : start + self._batch_max])
-            for outcome in await asyncio.gather(*answers, return_exceptions=True):
-                if isinstance(outcome, BaseException) or outcome.outcome is not Outcome.APPENDED:
-                    return told
-                told.append(outcome)
-        return told
+        answers = self._queue.put_all(appends)
+        try:
+            # Most come at once; a `gather` would cost each a callback of its own.
+            return [await _appended(answer) for answer in answers]
+        finally:
+            for answer in answers:
+                answer.cancel()  # What has not been sent need not be when whoever asked has gone away.
 
     async def _notify(self) -> None:
         """Tells readers that facts came, once for as many batches as committed meanwhile. Never inside the append: it
@@ -228,6 +237,14 @@ class PostgresStore:
     async def _connect_with(self, settings: Mapping[str, str]) -> asyncpg.Connection:
         search_path = f"{self._service}, public"
         return await connect(self._database_url, role=f"{self._service}_api", search_path=search_path, **settings)
+
+
+async def _appended(answer: asyncio.Future[Appended]) -> Appended | None:
+    try:
+        appended = await answer
+    except Exception:
+        return None
+    return appended if appended.outcome is Outcome.APPENDED else None
 
 
 async def _keep_session(_: asyncpg.Connection) -> None:

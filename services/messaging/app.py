@@ -1,6 +1,7 @@
 """Every command of messaging and the stream it runs on."""
 
-from kernel.commands import Fold, Read, Route
+from kernel.commands import Read, Route
+from kernel.folded import Fold
 from kernel.gates import COPY_GATE, gate_of
 from services.messaging.domain.conversation import (
     Conversation,

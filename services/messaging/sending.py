@@ -1,10 +1,9 @@
 """Sending: one message, many at once, or a stream of them, all through the same command."""
 
 import asyncio
-from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 
 from holdspace.messaging.v1.service_pb2 import (
     SendError,
@@ -18,16 +17,17 @@ from holdspace.messaging.v1.service_pb2 import (
 )
 from kernel.clock import Clock
 from kernel.commands import Asked, CommandPath, Handled
+from kernel.errors import Rejected
 from kernel.facts import timestamp
 from kernel.freshness import LaneFreshness
-from kernel.grpc.call import CallContext
+from kernel.grpc.call import CallContext, current_call
 from kernel.grpc.reads import Reads
-from kernel.grpc.streams import Checked, each
+from kernel.grpc.streams import Checked, Window, each
 from kernel.ids import Ids
 from kernel.requests import call_request
-from services.messaging.domain.conversation import Conversation, SendMessage, conversation_id
+from services.messaging.domain.conversation import Conversation, SendMessage
 
-UNANSWERED_MAX = 256  # messages of one stream that are under way at the same time
+UNTAKEN_MAX = 128  # of one stream: messages that wait while others are under way, and answers not written yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,62 +48,46 @@ class Sending:
         self._limits = limits
 
     async def one(self, request: SendMessageRequest, call: CallContext) -> SendMessageResponse:
-        """Raises what `CommandPath.run` raises."""
-        asked = await self._asked(request, call)
+        """Raises what `CommandPath.run` raises, and Rejected GATE_STALE when a fact about one of the two is parked."""
+        lane = await self._lanes.known()
+        if lane.lacks(request.client_id, request.therapist_id):
+            raise Rejected("GATE_STALE")
+        asked = self._asked(request, call, gates_fresh=lane.is_fresh)
         return self._sent(await self._path.run(asked.command, asked.request, asked.origin, call.deadline))
 
     async def many(self, request: SendManyRequest, call: CallContext) -> SendManyResponse:
         """Conversations go side by side, the messages of one in the order given."""
-        results: dict[int, SendResult] = {}
-
-        async def in_order(places: Sequence[int]) -> None:
-            told = await self._results([request.messages[place] for place in places], call)
-            results.update(zip(places, told, strict=True))
-
-        places: dict[str, list[int]] = defaultdict(list)
-        for place, message in enumerate(request.messages):
-            places[conversation_id(message.client_id, message.therapist_id)].append(place)
-        async with asyncio.TaskGroup() as group:
-            for of_one in places.values():
-                group.create_task(in_order(of_one))
-        return SendManyResponse(results=[results[place] for place in range(len(results))])
+        return SendManyResponse(results=await self._results(request.messages, call))
 
     async def stream(self, requests: AsyncIterator[SendStreamRequest]) -> AsyncIterator[SendStreamResponse]:
-        """Answers as messages commit. Reads on only while the window of unanswered ones has room."""
-        answers: asyncio.Queue[SendResult | None] = asyncio.Queue()
-        room = asyncio.Semaphore(UNANSWERED_MAX)
-        last: dict[str, asyncio.Task[None]] = {}  # by conversation: the message that the next one goes after
-
-        async def send(message: SendMessageRequest, call: CallContext, before: asyncio.Task[None] | None) -> None:
-            if before is not None:
-                await asyncio.wait([before])
-            try:
-                answers.put_nowait((await self._results([message], call))[0])
-            finally:
-                room.release()
+        """Answers as messages commit. What comes while others are under way goes together, in the order sent. Reads on
+        only while there is room for answers.
+        """
+        call = current_call()
+        came: Window[Checked[SendStreamRequest]] = Window(UNTAKEN_MAX)
+        answers: Window[SendResult] = Window(UNTAKEN_MAX)
 
         async def read() -> None:
-            async with asyncio.TaskGroup() as group:
+            with closing(came):
                 async for checked in self._within_limits(requests):
-                    message = checked.request.message
-                    if checked.rejected is not None:
-                        answers.put_nowait(_refused(message.request_id, checked.call, checked.rejected))
-                        continue
-                    await room.acquire()
-                    name = conversation_id(message.client_id, message.therapist_id)
-                    task = group.create_task(send(message, checked.call, last.get(name)))
-                    last[name] = task
-                    task.add_done_callback(partial(_forget, last, name))
-            answers.put_nowait(None)
+                    await came.put(checked)
 
-        reading = asyncio.create_task(read())
-        reading.add_done_callback(lambda _: answers.put_nowait(None))
+        async def work() -> None:
+            with closing(answers):
+                while taken := await came.take():
+                    for result in await self._results_of(taken, call):
+                        await answers.put(result)
+
+        tasks = [asyncio.create_task(read()), asyncio.create_task(work())]
         try:
-            while (result := await answers.get()) is not None:
-                yield SendStreamResponse(result=result)
-            await reading
+            while results := await answers.take():
+                for result in results:
+                    yield SendStreamResponse(result=result)
+            for task in tasks:
+                await task
         finally:
-            reading.cancel()
+            for task in tasks:
+                task.cancel()
 
     async def _within_limits(
         self, requests: AsyncIterator[SendStreamRequest]
@@ -120,9 +104,30 @@ class Sending:
                 return
             yield checked
 
-    async def _asked(self, request: SendMessageRequest, call: CallContext) -> Asked:
-        """Raises Rejected GATE_STALE when a fact about one of the two is parked."""
-        await self._lanes.check(request.client_id, request.therapist_id)
+    async def _results_of(self, came: Sequence[Checked[SendStreamRequest]], call: CallContext) -> Sequence[SendResult]:
+        refused = [
+            _refused(checked.request.message.request_id, call, checked.rejected) for checked in came if checked.rejected
+        ]
+        return refused + await self._results(
+            [checked.request.message for checked in came if not checked.rejected], call
+        )
+
+    async def _results(self, messages: Sequence[SendMessageRequest], call: CallContext) -> list[SendResult]:
+        """Each is answered like a call of its own."""
+        lane = await self._lanes.known()
+        lacking = [lane.lacks(message.client_id, message.therapist_id) for message in messages]
+        asked = [
+            self._asked(message, call, gates_fresh=lane.is_fresh)
+            for message, lacks in zip(messages, lacking, strict=True)
+            if not lacks
+        ]
+        told = iter(await self._path.run_all(asked, call.deadline))
+        return [
+            self._result(message, Rejected("GATE_STALE") if lacks else next(told), call)
+            for message, lacks in zip(messages, lacking, strict=True)
+        ]
+
+    def _asked(self, request: SendMessageRequest, call: CallContext, *, gates_fresh: bool) -> Asked:
         command = SendMessage(
             sender_id=request.sender_id,
             client_id=request.client_id,
@@ -132,12 +137,12 @@ class Sending:
             expects=request.expects,
             kind=request.kind,
             automatic=request.automatic,
-            gates_fresh=await self._lanes.is_fresh(),
+            gates_fresh=gates_fresh,
             now=self._clock.now(),
         )
         # The same message is the same request, whichever method it comes by.
         identity = call_request(call.caller.subject, "SendMessage", request.request_id, request)
-        return Asked(command, identity, call.of(request.sender_id, request.request_id).origin)
+        return Asked(command, identity, call.origin_of(request.sender_id, request.request_id))
 
     def _sent(self, handled: Handled) -> SendMessageResponse:
         conversation: Conversation = handled.state
@@ -149,24 +154,10 @@ class Sending:
             revision=self._reads.revision(handled.position),
         )
 
-    async def _results(self, messages: Sequence[SendMessageRequest], call: CallContext) -> Sequence[SendResult]:
-        """Takes messages of one conversation. Each is answered like a call of its own."""
-        try:
-            asked = [await self._asked(message, call) for message in messages]
-            told = await self._path.run_in_order(asked, call.deadline)
-        except Exception as error:
-            told = [error] * len(messages)
-        return [self._result(message, outcome, call) for message, outcome in zip(messages, told, strict=True)]
-
     def _result(self, message: SendMessageRequest, told: Handled | Exception, call: CallContext) -> SendResult:
         if isinstance(told, Exception):
             return _refused(message.request_id, call, told)
         return SendResult(request_id=message.request_id, sent=self._sent(told))
-
-
-def _forget(last: dict[str, asyncio.Task[None]], name: str, done: asyncio.Task[None]) -> None:
-    if last.get(name) is done:
-        del last[name]
 
 
 def _refused(request_id: str, call: CallContext, error: Exception) -> SendResult:

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from kernel.commands import Fold, Read, Route
+from kernel.commands import Read, Route
+from kernel.folded import Fold
 from kernel.gates import COPY_GATE, gate_of
 from services.moderation.domain import client_standing, decisions, reporter, reporting
 from services.moderation.domain.client_standing import ClientStanding, Fact

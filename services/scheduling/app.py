@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from kernel.commands import Fold, Read, Route
+from kernel.commands import Read, Route
+from kernel.folded import Fold
 from kernel.gates import COPY_GATE, gate_of
 from services.scheduling.domain import booking, suspension, therapist
 from services.scheduling.domain.booking import (

@@ -9,10 +9,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from holdspace.kernel.v1 import gate_pb2
-from kernel.commands import Asked, CommandPath, Fold, Handled, Read, Route
+from kernel.commands import Asked, CommandPath, Handled, Read, Route
 from kernel.decision import Decision
 from kernel.errors import Rejected, VersionConflict
 from kernel.facts import FactTypes, Origin, instant, open_envelope
+from kernel.folded import Fold
 from kernel.gates import COPY_GATE, CopyGate, Gate, gate_of, gate_stream, phase
 from kernel.ids import RandomIds
 from kernel.requests import reaction_request
@@ -242,7 +243,7 @@ async def test_commands_in_order_are_each_decided_on_what_those_before_them_led_
     counted = Counted()
     path = path_on(store, metrics=counted)
     requests = [asked(n) for n in range(50)]
-    handled = await path.run_in_order([Asked(Note("c", NOON), request, ORIGIN) for request in requests])
+    handled = await path.run_all([Asked(Note("c", NOON), request, ORIGIN) for request in requests])
     assert [(h.state, h.version, h.position) for h in handled if isinstance(h, Handled)] == [
         (n, n, n) for n in range(1, 51)
     ]
@@ -256,7 +257,7 @@ async def test_of_commands_in_order_one_that_is_refused_or_repeated_leaves_the_o
     path = path_on(store)
     first = await path.run(Note("c", NOON), asked("first"))
     commands = [(Note("c", NOON), asked()), (Note("c", NOON), asked("first")), (Note("c", NOON, most=0), asked())]
-    told = await path.run_in_order([Asked(c, r, ORIGIN) for c, r in [*commands, (Note("c", NOON), asked())]])
+    told = await path.run_all([Asked(c, r, ORIGIN) for c, r in [*commands, (Note("c", NOON), asked())]])
     assert [h.state if isinstance(h, Handled) else str(h) for h in told] == [2, first.state, "FULL", 3]
     assert len(await store.read_stream("note-c")) == 3
 
@@ -265,8 +266,8 @@ async def test_commands_in_order_are_decided_again_when_another_process_was_fast
     here, elsewhere = path_on(store), path_on(store)
     await here.run(Note("c", NOON), asked())
     await elsewhere.run(Note("c", NOON), asked())
-    told = await here.run_in_order([Asked(Note("c", NOON), asked(), ORIGIN) for _ in range(3)])
+    told = await here.run_all([Asked(Note("c", NOON), asked(), ORIGIN) for _ in range(3)])
     assert [h.state if isinstance(h, Handled) else str(h) for h in told] == [3, 4, 5]
     await elsewhere.run(suspended(), asked())
-    told = await here.run_in_order([Asked(Note("c", NOON), asked(), ORIGIN) for _ in range(3)])
+    told = await here.run_all([Asked(Note("c", NOON), asked(), ORIGIN) for _ in range(3)])
     assert [str(h) for h in told] == ["SUSPENDED subject"] * 3

@@ -21,13 +21,14 @@ import uvloop
 from google.protobuf.message import Message
 
 from kernel.clock import SystemClock
-from kernel.commands import CommandPath, Fold, Route
+from kernel.commands import CommandPath, Route
 from kernel.consumers import faust_app
 from kernel.consumers.consumer import Consumer, ConsumerSettings
 from kernel.consumers.limits import ConsumerLimits
 from kernel.consumers.listing import On
 from kernel.consumers.records import ForeignFact
 from kernel.decision import Decision
+from kernel.folded import Fold
 from kernel.foreign import OnForeign, bind
 from kernel.garbage import keep_what_is_there
 from kernel.ids import RandomIds

@@ -1,0 +1,92 @@
+"""From a command and the states it rests on to an append."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from google.protobuf.message import Message
+
+from kernel.errors import Rejected
+from kernel.facts import FACT_BYTES_MAX, FactTypes, Origin
+from kernel.folded import Folded, Loaded
+from kernel.ids import Ids
+from kernel.store.interface import Append
+
+if TYPE_CHECKING:  # The command path is made of this.
+    from kernel.commands import Asked, Command, Route
+
+OtherStreams = Sequence[tuple[str, Loaded]]
+"""What a decision reads beside its own stream, by name, in the order of the route's `reads`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    append: Append
+    after: Loaded  # the stream as it is once that is appended
+
+
+class Deciding:
+    def __init__(self, fact_types: FactTypes, ids: Ids, folded: Folded) -> None:
+        self._fact_types = fact_types
+        self._ids = ids
+        self._folded = folded
+
+    def known(self, route: "Route", command: "Command") -> OtherStreams | None:
+        """Returns the other streams that the decision reads as they were folded last, None when one was not."""
+        known = []
+        for read in route.reads:
+            name = read.stream(command)
+            loaded = self._folded.get(name, read.fold)
+            if loaded is None:
+                return None
+            known.append((name, loaded))
+        return known
+
+    async def read(self, route: "Route", command: "Command", *, fresh: bool) -> OtherStreams:
+        """Returns the same, read from the store where they must be."""
+        names = [read.stream(command) for read in route.reads]
+        return [
+            (name, await self._folded.load(name, read.fold, fresh=fresh))
+            for name, read in zip(names, route.reads, strict=True)
+        ]
+
+    def decide(
+        self,
+        route: "Route",
+        stream: str,
+        loaded: Loaded,
+        others: OtherStreams,
+        asked: "Asked",
+        deadline: float | None,
+    ) -> Decided:
+        """Raises Rejected."""
+        command = asked.command
+        if not asked.origin.imported_from and command.now < loaded.at:
+            command = replace(command, now=loaded.at)  # type: ignore[type-var]  # every command is a dataclass
+        decision = route.decide(command, loaded.state, *(other.state for _, other in others))
+        append = Append(
+            stream,
+            loaded.version,
+            [self._seal(fact, command.now, asked.origin) for fact in decision.facts],
+            asked.request,
+            depends_on={name: other.version for name, other in others if name != stream},
+            claims=decision.claims,
+            releases=decision.releases,
+            timers=decision.timers,
+            cancelled_timers=decision.cancelled_timers,
+            attachments=decision.attachments,
+            urgent=route.urgent,
+            deadline=deadline,
+        )
+        state = loaded.state
+        for fact in decision.facts:
+            state = route.fold.evolve(state, fact, command.now)
+        at = max(loaded.at, command.now) if decision.facts else loaded.at
+        return Decided(append, Loaded(state, loaded.version + len(decision.facts), at))
+
+    def _seal(self, fact: Message, at: datetime, origin: Origin) -> bytes:
+        sealed = self._fact_types.seal(fact, self._ids.new(), at, origin)
+        if len(sealed) > FACT_BYTES_MAX:
+            raise Rejected("FACT_TOO_LARGE")
+        return sealed
