@@ -2,9 +2,12 @@
 
 import random
 import re
+from collections.abc import Iterator
 from typing import Protocol
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")
+
+DRAWN_AT_ONCE = 256
 
 
 def is_id(text: str) -> bool:
@@ -22,6 +25,13 @@ class RandomIds:
 
     def __init__(self, source: random.Random | None = None) -> None:
         self._source = source or random.SystemRandom()
+        self._drawn: Iterator[str] = iter(())
 
     def new(self) -> str:
-        return self._source.randbytes(16).hex()
+        fresh = next(self._drawn, None)
+        if fresh is not None:
+            return fresh
+        # Many at once: a call of the system for each would cost more than the rest of an id.
+        digits = self._source.randbytes(16 * DRAWN_AT_ONCE).hex()
+        self._drawn = iter([digits[start : start + 32] for start in range(0, len(digits), 32)])
+        return next(self._drawn)
