@@ -42,10 +42,10 @@ proto: $(INSTALLED) ## generate the Python code of the protocol files
 	$(BIN)/python -m proto.generate
 
 bench: $(INSTALLED) ## measure the platform against what it stands on, as ratios (ONLY=P1,P7 ROUNDS=5 PEERS=1)
-	@HOLDSPACE_ENVIRONMENT=local $(BIN)/python -m tests.load $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(PEERS),--peers) $(if $(SAVE),--save)
+	@exec env HOLDSPACE_ENVIRONMENT=local $(BIN)/python -m tests.load $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(PEERS),--peers) $(if $(SAVE),--save)
 
 bench-check: $(INSTALLED) ## measure again, and fail where a figure is 20 % worse than in docs/performance.json (ONLY=P1,P7 ROUNDS=5)
-	@HOLDSPACE_ENVIRONMENT=local $(BIN)/python -m tests.load --check $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
+	@exec env HOLDSPACE_ENVIRONMENT=local $(BIN)/python -m tests.load --check $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench-docs: $(INSTALLED) ## make docs/performance.md and its charts from docs/performance.json
 	@$(BIN)/python -m tests.load.document
