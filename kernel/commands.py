@@ -172,7 +172,7 @@ class CommandPath:
                     at_hand.append(line)
                 else:
                     group.create_task(self._run_line(line, deadline))
-            await self._finish(at_hand, deadline)
+            await self._append(at_hand, deadline)
         told = {stream: iter(line.told) for stream, line in lines.items()}
         return [next(told[line.stream]) for line in in_line]
 
@@ -201,10 +201,14 @@ class CommandPath:
             await self._folded.load(line.stream, line.route.fold, fresh=False)
             for one in line.asked:
                 await self._deciding.read(line.route, one.command, fresh=False)
-            self._decide_ahead(line, deadline)
-        except Exception as error:  # the answer to all of them
+        except BaseException as error:
+            self._turns.give_back(line.stream)
+            if not isinstance(error, Exception):
+                raise
             line.told += [error] * len(line.asked)
-        await self._finish([line], deadline)
+        else:
+            self._decide_ahead(line, deadline)
+            await self._append([line], deadline)
 
     def _decide_ahead(self, line: _Line, deadline: float | None) -> None:
         """Decides each on what those before it lead to, up to the first whose states are not known, or that something
@@ -221,7 +225,7 @@ class CommandPath:
                 return
             loaded = line.decided[-1].after
 
-    async def _finish(self, lines: Sequence[_Line], deadline: float | None) -> None:
+    async def _append(self, lines: Sequence[_Line], deadline: float | None) -> None:
         """Appends what was decided ahead on lines whose turn it is, gives the turns back, and runs what is left."""
         try:
             told = iter(await self._store.append_all([one.append for line in lines for one in line.decided]))

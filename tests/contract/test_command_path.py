@@ -271,3 +271,16 @@ async def test_commands_in_order_are_decided_again_when_another_process_was_fast
     await elsewhere.run(suspended(), asked())
     told = await here.run_all([Asked(Note("c", NOON), asked(), ORIGIN) for _ in range(3)])
     assert [str(h) for h in told] == ["SUSPENDED subject"] * 3
+
+
+async def test_commands_cancelled_anywhere_on_their_way_give_their_turn_back(store: EventStore) -> None:
+    path = path_on(store)
+    for turns in range(30):
+        several = [Asked(Note(f"c{turns}", NOON), asked(), ORIGIN) for _ in range(3)]
+        going = asyncio.create_task(path.run_all(several))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        going.cancel()
+        await asyncio.wait([going])
+        async with asyncio.timeout(20):
+            await path.run(Note(f"c{turns}", NOON), asked())
