@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import faust
-from aiokafka.errors import ConsumerStoppedError
+from aiokafka.errors import ConsumerStoppedError, KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.threads import WorkerThread
@@ -102,6 +102,27 @@ class _Client(driver.AIOKafkaConsumerThread):
 
     async def call_thread(self, fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as Faust declares it
         return await maybe_async(fun(*args, **kwargs))
+
+    async def _fetch_records(
+        self,
+        consumer: Any,  # noqa: ANN401 - as Faust declares it
+        active_partitions: set[TP],
+        timeout: float | None = None,
+        max_records: int | None = None,
+    ) -> Mapping[TP, list[Any]]:
+        """Takes what has come of every partition, and of each no more than the maximum. aiokafka takes one partition
+        after another: that is few keys at a time, and it is keys that go side by side.
+        """
+        found: dict[TP, list[Any]] = {}
+        come = [each for each in consumer._fetcher._records if each in active_partitions]  # noqa: SLF001 - as Faust does
+        for partition in come:
+            try:
+                found.update(await super()._fetch_records(consumer, {partition}, 0, max_records))
+            except KafkaError:
+                if not found:
+                    raise
+                break  # It comes again when it is all there is.
+        return found or await super()._fetch_records(consumer, active_partitions, timeout, max_records)
 
     async def on_thread_stop(self) -> None:
         """aiokafka raises the cancel of a task of its own that had not begun; a cancel of ours goes on."""

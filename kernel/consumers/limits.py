@@ -7,7 +7,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class ConsumerLimits:
-    batch_records_max: int = 500
+    batch_records_max: int = 500  # of each partition
     gather_seconds: float = 0.0  # from a fetch that was not full to the next
     # A batch that takes longer gives up its locks, and goes on from there: transactions end after 20 s.
     batch_seconds_max: float = 10.0
