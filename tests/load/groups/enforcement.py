@@ -75,7 +75,9 @@ class Bench:
         async def prepare() -> Suspect:
             client, slot = self.world.person(f"client-{fresh()}"), next(self.slots)
             async with room:
-                await until(lambda: self.world.write(client, self.therapist))
+                await until(
+                    lambda: self.world.write(client, self.therapist), SETTLED_SECONDS_MAX
+                )  # until gates are fresh
                 await self.world.prove_age(client)
                 return Suspect(client, await self.world.book(client, self.therapist, slot))
 
