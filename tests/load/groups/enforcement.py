@@ -75,9 +75,8 @@ class Bench:
         async def prepare() -> Suspect:
             client, slot = self.world.person(f"client-{fresh()}"), next(self.slots)
             async with room:
-                await until(
-                    lambda: self.world.write(client, self.therapist), SETTLED_SECONDS_MAX
-                )  # until gates are fresh
+                # After a start it takes a while until gates are fresh, and a message gets through.
+                await until(lambda: self.world.write(client, self.therapist), SETTLED_SECONDS_MAX)
                 await self.world.prove_age(client)
                 return Suspect(client, await self.world.book(client, self.therapist, slot))
 
