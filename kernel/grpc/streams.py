@@ -26,28 +26,29 @@ class Draining:
 
     def __init__(self) -> None:
         self.is_on = False
-        self._waits: set[asyncio.Timeout] = set()
+        self._waiting: set[asyncio.Task[Any]] = set()
 
     def begin(self) -> None:
         if self.is_on:
             return
         self.is_on = True
-        for wait in self._waits:
-            wait.reschedule(0)
+        for task in self._waiting:
+            task.cancel()
 
     async def next_of(self, messages: AsyncIterator[bytes]) -> bytes:
         """Raises StopAsyncIteration at the end of the messages, and when draining begins."""
-        if self.is_on:
+        task = asyncio.current_task()
+        if self.is_on or task is None:
             raise StopAsyncIteration
+        self._waiting.add(task)  # A timeout to be moved, for every message, would cost ten times as much.
         try:
-            async with asyncio.timeout(None) as wait:
-                self._waits.add(wait)
-                try:
-                    return await anext(messages)
-                finally:
-                    self._waits.discard(wait)
-        except TimeoutError:
-            raise StopAsyncIteration from None
+            return await anext(messages)
+        except asyncio.CancelledError:
+            if self.is_on and task.uncancel() == 0:
+                raise StopAsyncIteration from None
+            raise
+        finally:
+            self._waiting.discard(task)
 
 
 class Requests(Generic[Request]):
