@@ -3,6 +3,7 @@
 A read model has no migrations. When its definition changes it is built again beside the live one and swapped.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from kernel.facts import FactTypes
 from kernel.projected import Rows, Writes
 from kernel.replay import page_of
 
+FACTS_BETWEEN_TURNS = 200
 PAGE_FACTS_MAX = 10_000  # at once when there is a backlog; the more, the fewer rows are written twice
 
 CHECKPOINT = """
@@ -91,7 +93,9 @@ async def project(
     rows = model.rows(fact_types)
     async with connection.transaction():
         position = await connection.fetchval("select position from read_model_checkpoint for update")
-        rows.take(await page_of(connection, position, position + facts_max))
+        for part in (await page_of(connection, position, position + facts_max)).parts(FACTS_BETWEEN_TURNS):
+            rows.take(part)
+            await asyncio.sleep(0)  # A backlog must not keep calls, and what a gate waits for, from the event loop.
         if rows.facts:
             await write(connection, model, rows)
     return rows.facts

@@ -63,6 +63,12 @@ class Page(NamedTuple):
         for position, recorded, (envelope, payload) in zip(self.positions, self.recorded, opened, strict=True):
             yield StoredFact(position, recorded, envelope, payload)
 
+    def parts(self, facts_max: int) -> Iterator["Page"]:
+        """Yields it as pages of at most so many facts."""
+        for first in range(0, len(self.facts), facts_max):
+            some = slice(first, first + facts_max)
+            yield Page(self.positions[some], self.facts[some], self.recorded[some])
+
 
 async def page_of(connection: asyncpg.Connection, after: int, until: int) -> Page:
     """Returns the facts at positions above `after` and up to `until`."""
