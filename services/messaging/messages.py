@@ -61,16 +61,19 @@ class Messages:
     async def sent_by_client_since(self, conversation_id: str, since: datetime) -> Sequence[int]:
         """Returns the sequences of what its client sent from the instant on, but for what was imported.
 
-        Times rise with versions, so it reads from the end. Raises StoreUnavailable.
+        Times rise with versions but for what was imported, so it reads from the end. Raises StoreUnavailable.
         """
         found: list[int] = []
         version = VERSION_MAX
         while facts := await self._facts("facts_before", conversation_id, version, TAIL_FACTS):
             version = facts[-1].version
             for _, at, sent in facts:
+                is_message = isinstance(sent, MessageSent)
+                if is_message and sent.HasField("imported"):
+                    continue
                 if at < since:
                     return found
-                if isinstance(sent, MessageSent) and sent.sender == SIDE_CLIENT and not sent.HasField("imported"):
+                if is_message and sent.sender == SIDE_CLIENT:
                     found.append(sent.sequence)
         return found
 

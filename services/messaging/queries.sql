@@ -21,8 +21,8 @@ select version, fact from facts where stream = $1 and version > $2 order by vers
 -- name: facts_before
 select version, fact from facts where stream = $1 and version < $2 order by version desc limit $3
 
--- name: written_since
-select conversation_id from conversations where client_id = $1 and last_message_at >= $2
+-- name: of_client
+select conversation_id from conversations where client_id = $1
 
 -- name: withheld
 select conversation_id from conversations where client_id = $1 and cardinality(withheld) > 0

@@ -72,7 +72,11 @@ async def hold_back_or_give_back(
     if copied.phases[0].state in CLOSED:
         await queries.reached(fact.position)
         since = instant(copied.decided_at)
-        rows = await queries.rows("written_since", copied.subject, since)
+        rows = await queries.rows("of_client", copied.subject)
         late = {row[0]: await messages.sent_by_client_since(row[0], since) for row in rows}
-        return [WithholdMessages(conversation, tuple(sequences), now) for conversation, sequences in late.items()]
+        return [
+            WithholdMessages(conversation, tuple(sequences), now)
+            for conversation, sequences in late.items()
+            if sequences
+        ]
     return []

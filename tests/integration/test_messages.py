@@ -31,14 +31,15 @@ TYPES = MESSAGING.own_facts
 BEGAN = datetime(2026, 3, 2, 9, tzinfo=UTC)
 PAIR = {"conversation_id": "c1", "client_id": "client-1", "therapist_id": "therapist-1"}
 MESSAGES = 250
+IMPORTED_LATE = 200  # between newer ones, with the time it was sent at long before
 
 
 def history() -> list[Message]:
-    """The first message was imported, every third is the therapist's; three are withheld, one is given back."""
+    """Two messages were imported, every third is the therapist's; three are withheld, one is given back."""
     facts: list[Message] = [ConversationOpened(**PAIR)]
     for sequence in range(1, MESSAGES + 1):
         side = SIDE_THERAPIST if sequence % 3 == 0 else SIDE_CLIENT
-        imported = ImportedLine(source="old", line=1) if sequence == 1 else None
+        imported = ImportedLine(source="old", line=sequence) if sequence in (1, IMPORTED_LATE) else None
         facts.append(MessageSent(**PAIR, sequence=sequence, message_id=f"m{sequence}", sender=side, imported=imported))
         if sequence == 20:
             facts.append(MessagesWithheld(**PAIR, sequences=[10, 11]))
@@ -47,14 +48,18 @@ def history() -> list[Message]:
     return facts
 
 
+def sent_at(place: int, fact: Message) -> datetime:
+    is_late = isinstance(fact, MessageSent) and fact.sequence == IMPORTED_LATE
+    return BEGAN - timedelta(days=1) if is_late else BEGAN + timedelta(seconds=place)
+
+
 @pytest.fixture
 async def queries(database_url: str) -> AsyncIterator[Queries]:
     await prepare(database_url)
     store = PostgresStore(database_url, "messaging", Counted())
     await store.open()
     sealed = [
-        TYPES.seal(fact, f"f{place}", BEGAN + timedelta(seconds=place), Origin("messaging"))
-        for place, fact in enumerate(history())
+        TYPES.seal(fact, f"f{place}", sent_at(place, fact), Origin("messaging")) for place, fact in enumerate(history())
     ]
     await store.append(Append("conversation-c1", 0, sealed, Request(b"r" * 32, b"d" * 32)))
     await store.close()
@@ -100,4 +105,4 @@ async def test_what_the_client_sent_since_an_instant_is_found_but_nothing_import
     page = await messages.page(conversation, SIDE_CLIENT, since - 1, MESSAGES)
     at = page[0].at if page else BEGAN + timedelta(days=1)
     found = await messages.sent_by_client_since("c1", at)
-    assert sorted(found) == [n for n in range(max(since, 2), MESSAGES + 1) if n % 3 != 0]
+    assert sorted(found) == [n for n in range(max(since, 2), MESSAGES + 1) if n % 3 != 0 and n != IMPORTED_LATE]
