@@ -27,7 +27,7 @@ from kernel.settings import ServiceSettings, load
 from kernel.store.connections import LOST, TRANSIENT
 from kernel.tasks import is_being_cancelled
 
-ROLES = ("api", "reactions", "projections", "relay")
+ROLES = ("api", "lanes", "reactions", "projections", "relay")
 MIGRATE = "migrate"
 AWAY = (StoreUnavailable, LeaseLost, KafkaConnectionError, *LOST, *TRANSIENT)
 """What a role raises when something it needs cannot be reached: a line in the log, not a stack of frames."""
@@ -105,6 +105,8 @@ async def _run(service: str, settings: S, wire: Wire[S], names: Collection[str])
 
     try:
         await Supervisor(metrics, stop, restart=False).keep("wiring", build)
+        if not roles and not stop.asked.is_set():
+            raise WrongSetting(f"{service} has nothing to run in the role {', '.join(sorted(names))}")
         garbage.keep_what_is_there()
         await Supervisor(metrics, stop, restart=MIGRATE not in names).run(roles)
     finally:

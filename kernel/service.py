@@ -120,9 +120,12 @@ class Parts:
         roles: list[Role] = []
         if "api" in asked:
             roles.append(self._server(work.api))
+        # Gates wait for lanes: in a process of their own they wait for no other work.
+        if "lanes" in asked:
+            roles += [self._consumer(foreign) for foreign in work.foreign if foreign.lane]
         if "reactions" in asked:
             roles.append(self._following(work))
-            roles += [self._consumer(foreign) for foreign in work.foreign]
+            roles += [self._consumer(foreign) for foreign in work.foreign if not foreign.lane]
         if "projections" in asked:
             model, types = self._definition.read_model, self._definition.own_facts
             roles.append(Projecting(self._url, self._definition.name, model, types, self._metrics))

@@ -62,7 +62,8 @@ async def wire(_: ServiceSettings, __: Metrics, names: Collection[str]) -> Seque
     behaviours = dict(pair.split("=") for pair in os.environ["BEHAVIOURS"].split())
     if "wiring" in behaviours:
         raise RuntimeError("cannot be wired")
-    return [Behaving(name, behaviours.get(name, "")) for name in sorted(names, reverse=True)]
+    roles = [Behaving(name, behaviours.get(name, "")) for name in sorted(names, reverse=True)]
+    return [role for role in roles if behaviours.get(role.name) != "missing"]
 
 
 if __name__ == "__main__":

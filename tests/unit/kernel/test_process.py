@@ -77,8 +77,8 @@ async def test_the_api_drains_before_the_others_stop(number: signal.Signals) -> 
         assert await it.exit() == (0, "")
         assert it.told("stops")[0] == it.told("stopped")[0] == "api"
         ends = [record["event"] for record in it.records if record["event"].startswith("stop")]
-        assert ends == ["stopping", "stops", "stopped", *["stops", "stopped"] * 3]
-        assert set(it.told("stopped")) == {"api", "reactions", "projections", "relay"}
+        assert ends == ["stopping", "stops", "stopped", *["stops", "stopped"] * 4]
+        assert set(it.told("stopped")) == {"api", "lanes", "reactions", "projections", "relay"}
         assert {record["service"] for record in it.records} == {"diary"}
 
 
@@ -168,6 +168,11 @@ async def test_a_metrics_port_that_is_taken_is_a_wrong_setting() -> None:
 async def test_roles_that_cannot_be_are_refused(arguments: tuple[str, ...]) -> None:
     async with running(*arguments) as it:
         assert (await it.exit())[0] == 2
+
+
+async def test_a_process_with_nothing_to_run_says_so() -> None:
+    async with running("lanes", behaviours="lanes=missing") as it:
+        assert await it.exit() == (2, "diary has nothing to run in the role lanes\n")
 
 
 @pytest.mark.parametrize("behaviour", ["api=hangs", "relay=hangs", "api=blocks", "relay=blocks"])
