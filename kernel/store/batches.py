@@ -141,13 +141,14 @@ class AppendQueue:
         """Waits for company: a batch costs as much as many appends in it.
 
         Those that each turn of the loop brings go along; a lone caller waits for one turn, some microseconds. Of the
-        callers who were there when a batch was last answered half go, the other half decides meanwhile.
+        callers who were there when a batch was last answered half go, the other half decides meanwhile; a quarter of
+        a batch is company enough.
         """
         seen = 0
         while seen < len(self) < self._batch_max:
             seen = len(self)
             await asyncio.sleep(0)
-        wanted = min(self._company // 2, self._batch_max)
+        wanted = min(self._company // 2, self._batch_max // 4)
         if len(self) < wanted:
             with suppress(TimeoutError):
                 async with asyncio.timeout(GATHER_SECONDS):
