@@ -5,51 +5,21 @@ A route says on which stream a command runs and what else its decision reads. Wh
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from kernel.deciding import Decided, Deciding
-from kernel.decision import Decision
 from kernel.errors import Rejected, VersionConflict
 from kernel.facts import FactTypes, Origin
 from kernel.folded import Fold, Folded
 from kernel.ids import Ids
 from kernel.requests import reaction_request
+from kernel.routes import Asked, Command, Route
 from kernel.store.interface import Appended, EventStore, Outcome, Request
 from kernel.turns import Turns
 
 S = TypeVar("S")
-
-
-class Command(Protocol):
-    """Commands are frozen dataclasses; `now` is the instant they are decided at."""
-
-    @property
-    def now(self) -> datetime: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """Another stream of this store that a decision reads."""
-
-    stream: Callable[[Any], str]
-    fold: Fold[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One line of a service's table of contents."""
-
-    command: type[Any]
-    stream: Callable[[Any], str]
-    fold: Fold[Any]
-    decide: Callable[..., Decision]  # (command, state, *states of `reads`)
-    reads: Sequence[Read] = ()
-    claim_taken: str = ""  # the reason when another stream holds what this command claims
-    expire_hold: Callable[[str, datetime], Any] | None = None  # (holder, now): the command that ends an expired hold
-    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +32,6 @@ class Handled:
     state: Any
     facts: int  # how many it appended, 0 when nothing was to be done or the request was repeated
     repeated: bool  # the request had been accepted before; this is the first answer, made again
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A command with who asked for it, under which id."""
-
-    command: Command
-    request: Request
-    origin: Origin
 
 
 @dataclass(slots=True)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from google.protobuf.message import Message
 
@@ -11,10 +10,8 @@ from kernel.errors import Rejected
 from kernel.facts import FACT_BYTES_MAX, FactTypes, Origin
 from kernel.folded import Folded, Loaded
 from kernel.ids import Ids
+from kernel.routes import Asked, Command, Route
 from kernel.store.interface import Append
-
-if TYPE_CHECKING:  # The command path is made of this.
-    from kernel.commands import Asked, Command, Route
 
 OtherStreams = Sequence[tuple[str, Loaded]]
 """What a decision reads beside its own stream, by name, in the order of the route's `reads`."""
@@ -32,7 +29,7 @@ class Deciding:
         self._ids = ids
         self._folded = folded
 
-    def known(self, route: "Route", command: "Command") -> OtherStreams | None:
+    def known(self, route: Route, command: Command) -> OtherStreams | None:
         """Returns the other streams that the decision reads as they were folded last, None when one was not."""
         known = []
         for read in route.reads:
@@ -43,7 +40,7 @@ class Deciding:
             known.append((name, loaded))
         return known
 
-    async def read(self, route: "Route", command: "Command", *, fresh: bool) -> OtherStreams:
+    async def read(self, route: Route, command: Command, *, fresh: bool) -> OtherStreams:
         """Returns the same, read from the store where they must be."""
         names = [read.stream(command) for read in route.reads]
         return [
@@ -53,11 +50,11 @@ class Deciding:
 
     def decide(
         self,
-        route: "Route",
+        route: Route,
         stream: str,
         loaded: Loaded,
         others: OtherStreams,
-        asked: "Asked",
+        asked: Asked,
         deadline: float | None,
     ) -> Decided:
         """Raises Rejected."""

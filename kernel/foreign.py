@@ -12,12 +12,12 @@ from typing import Any, Protocol
 from google.protobuf.message import Message
 
 from kernel.clock import Clock
-from kernel.commands import Command
 from kernel.consumers.listing import BEGINNING, On, Start
 from kernel.consumers.records import ForeignFact
 from kernel.facts import instant
 from kernel.gates import CopyGate
 from kernel.reactions import Effects, Join
+from kernel.routes import Command
 
 
 class EnforcedMetrics(Protocol):

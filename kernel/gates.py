@@ -10,10 +10,10 @@ from datetime import datetime
 from typing import assert_never
 
 from holdspace.kernel.v1.gate_pb2 import GateCopied, Phase
-from kernel.commands import Read, Route
 from kernel.decision import Decision
 from kernel.facts import instant, timestamp
 from kernel.folded import Fold
+from kernel.routes import Read, Route
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,12 @@ from google.protobuf.message import Message
 
 from holdspace.kernel.v1.envelope_pb2 import Envelope
 from kernel.clock import Clock
-from kernel.commands import Command, CommandPath
+from kernel.commands import CommandPath
 from kernel.errors import Rejected
 from kernel.facts import FactTypes, Origin, UnknownFactType, open_envelope
 from kernel.own_facts import OwnFact, opened
 from kernel.requests import reaction_request
+from kernel.routes import Command
 from kernel.store.interface import EventStore
 
 PAGE_FACTS_MAX = 500

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 
 from kernel.background import TIMERS_SECONDS, AtMostEvery, Following, Projecting, Steps
 from kernel.clock import Clock, SystemClock
-from kernel.commands import Command, CommandPath, Route
+from kernel.commands import CommandPath
 from kernel.consumers.consumer import Consumer, ConsumerSettings
 from kernel.consumers.limits import ConsumerLimits
 from kernel.errors import StoreUnavailable
@@ -28,6 +28,7 @@ from kernel.reactions import Effects, OnOwn, OwnReactions
 from kernel.read_model import ReadModel
 from kernel.relay.relay import Relay, RelaySettings
 from kernel.relay.source import read_source
+from kernel.routes import Command, Route
 from kernel.settings import ServiceSettings
 from kernel.store.connections import LOST, connect
 from kernel.store.interface import TimerDue

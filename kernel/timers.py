@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Protocol
 
 from kernel.clock import Clock
-from kernel.commands import Command, CommandPath
+from kernel.commands import CommandPath
 from kernel.errors import Rejected
 from kernel.requests import reaction_request
+from kernel.routes import Command
 from kernel.store.interface import EventStore, TimerDue
 
 TIMERS_AT_ONCE_MAX = 100

@@ -23,12 +23,13 @@ from holdspace.age_verification.v1.service_pb2 import (
     SubmitProviderTokenResponse,
 )
 from kernel.clock import Clock
-from kernel.commands import Command, CommandPath, Handled
+from kernel.commands import CommandPath, Handled
 from kernel.facts import timestamp
 from kernel.grpc.call import current_call
 from kernel.grpc.reads import Reads
 from kernel.queries import Queries
 from kernel.requests import call_request
+from kernel.routes import Command
 from services.age_verification.domain.client_age import (
     ClientAge,
     DeclareAge,

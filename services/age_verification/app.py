@@ -1,7 +1,7 @@
 """Every command of age verification and the stream it runs on."""
 
-from kernel.commands import Route
 from kernel.folded import Fold
+from kernel.routes import Route
 from services.age_verification.domain import client_age
 from services.age_verification.domain.client_age import (
     ClientAge,

@@ -1,8 +1,8 @@
 """Every command of messaging and the stream it runs on."""
 
-from kernel.commands import Read, Route
 from kernel.folded import Fold
 from kernel.gates import COPY_GATE, gate_of
+from kernel.routes import Read, Route
 from services.messaging.domain.conversation import (
     Conversation,
     ImportMessage,

@@ -15,13 +15,13 @@ from holdspace.moderation.v1.events_pb2 import (
     SuspensionLapsed,
 )
 from holdspace.scheduling.v1.events_pb2 import TherapistEnrolled
-from kernel.commands import Command
 from kernel.consumers.records import ForeignFact
 from kernel.facts import instant
 from kernel.foreign import OnForeign, copied_gate
 from kernel.own_facts import OwnFact
 from kernel.queries import Queries
 from kernel.reactions import OnOwn
+from kernel.routes import Command
 from services.messaging.domain.conversation import CLOSED, RestoreMessages, WithholdMessages
 from services.messaging.messages import Messages
 

@@ -16,7 +16,7 @@ from holdspace.messaging.v1.service_pb2 import (
     SendStreamResponse,
 )
 from kernel.clock import Clock
-from kernel.commands import Asked, CommandPath, Handled
+from kernel.commands import CommandPath, Handled
 from kernel.errors import Rejected
 from kernel.facts import timestamp
 from kernel.freshness import LaneFreshness
@@ -25,6 +25,7 @@ from kernel.grpc.reads import Reads
 from kernel.grpc.streams import Checked, Window, each
 from kernel.ids import Ids
 from kernel.requests import call_request
+from kernel.routes import Asked
 from services.messaging.domain.conversation import Conversation, SendMessage
 
 UNTAKEN_MAX = 128  # of one stream: messages that wait while others are under way, and answers not written yet

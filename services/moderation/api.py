@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from holdspace.moderation.v1 import service_pb2 as api
 from holdspace.moderation.v1 import service_pb2_grpc
 from kernel.clock import Clock
-from kernel.commands import Command, CommandPath, Handled
+from kernel.commands import CommandPath, Handled
 from kernel.errors import Rejected
 from kernel.facts import EPOCH, instant, timestamp
 from kernel.grpc.call import current_call
@@ -19,6 +19,7 @@ from kernel.grpc.reads import Reads
 from kernel.ids import is_id
 from kernel.queries import Queries
 from kernel.requests import call_request
+from kernel.routes import Command
 from services.moderation.answers import STATES, report_of, report_of_row, standing_of
 from services.moderation.app import CLIENT_STANDING, client_of, client_stream
 from services.moderation.domain.client_standing import ClientStanding

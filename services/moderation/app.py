@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from kernel.commands import Read, Route
 from kernel.folded import Fold
 from kernel.gates import COPY_GATE, gate_of
+from kernel.routes import Read, Route
 from services.moderation.domain import client_standing, decisions, reporter, reporting
 from services.moderation.domain.client_standing import ClientStanding, Fact
 from services.moderation.domain.decisions import (

@@ -20,11 +20,11 @@ from holdspace.scheduling.v1.events_pb2 import (
     SessionStarted,
     TherapistEnrolled,
 )
-from kernel.commands import Command
 from kernel.consumers.records import ForeignFact
 from kernel.foreign import OnForeign, copied_gate
 from kernel.own_facts import OwnFact
 from kernel.reactions import OnOwn
+from kernel.routes import Command
 from kernel.store.interface import TimerDue
 from services.moderation.app import client_of
 from services.moderation.domain.policy import Policy

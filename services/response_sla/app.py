@@ -1,7 +1,7 @@
 """Every command of response-SLA and the stream it runs on."""
 
-from kernel.commands import Read, Route
 from kernel.folded import Fold
+from kernel.routes import Read, Route
 from services.response_sla.domain import client_inputs, conversation_waits
 from services.response_sla.domain.client_inputs import Client, NoteDecision, NoteReport, NoteStanding, client_stream
 from services.response_sla.domain.conversation_waits import (

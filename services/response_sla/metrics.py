@@ -6,11 +6,11 @@ from datetime import datetime
 from prometheus_client import Gauge, Histogram
 
 from holdspace.response_sla.v1.private_pb2 import VOID_REASON_SUSPENSION, StandingNoted, WaitVoided
-from kernel.commands import Command
 from kernel.facts import instant
 from kernel.metrics import ENFORCED_SECONDS, Metrics
 from kernel.own_facts import OwnFact
 from kernel.reactions import OnOwn
+from kernel.routes import Command
 
 
 class ResponseMetrics:

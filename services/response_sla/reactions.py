@@ -27,7 +27,6 @@ from holdspace.moderation.v1.events_pb2 import (
     SuspensionLapsed,
 )
 from holdspace.response_sla.v1.private_pb2 import DecisionNoted, ReportNoted, StandingNoted
-from kernel.commands import Command
 from kernel.consumers.records import ForeignFact
 from kernel.facts import instant
 from kernel.foreign import OnForeign
@@ -35,6 +34,7 @@ from kernel.gates import phases_of
 from kernel.own_facts import OwnFact
 from kernel.queries import Queries
 from kernel.reactions import OnOwn
+from kernel.routes import Command
 from services.response_sla.domain.client_inputs import NoteDecision, NoteReport, NoteStanding
 from services.response_sla.domain.conversation_waits import EvaluateConversation, NoteMessages
 from services.response_sla.domain.inputs import FiledReport, ReportDecision, SentMessage, StandingChange

@@ -37,7 +37,7 @@ from holdspace.scheduling.v1.service_pb2 import (
 )
 from holdspace.scheduling.v1.service_pb2 import Booking as BookingMessage
 from kernel.clock import Clock
-from kernel.commands import Command, CommandPath, Handled
+from kernel.commands import CommandPath, Handled
 from kernel.errors import Rejected
 from kernel.facts import instant, timestamp
 from kernel.grpc.call import current_call
@@ -46,6 +46,7 @@ from kernel.grpc.reads import Reads
 from kernel.ids import Ids, is_id
 from kernel.queries import Queries
 from kernel.requests import call_request
+from kernel.routes import Command
 from services.scheduling.app import BOOKING, booking_stream
 from services.scheduling.domain.booking import (
     NEVER,

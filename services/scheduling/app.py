@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
-from kernel.commands import Read, Route
 from kernel.folded import Fold
 from kernel.gates import COPY_GATE, gate_of
+from kernel.routes import Read, Route
 from services.scheduling.domain import booking, suspension, therapist
 from services.scheduling.domain.booking import (
     Booking,

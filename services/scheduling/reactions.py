@@ -28,12 +28,12 @@ from holdspace.moderation.v1.events_pb2 import (
     SuspensionLapsed,
 )
 from holdspace.scheduling.v1.private_pb2 import BookingsSetAside, BookingsTakenUp
-from kernel.commands import Command
 from kernel.consumers.records import ForeignFact
 from kernel.facts import instant
 from kernel.foreign import OnForeign, copied_gate
 from kernel.own_facts import OwnFact
 from kernel.reactions import OnOwn
+from kernel.routes import Command
 from kernel.store.interface import EventStore
 from services.scheduling.app import booking_of
 from services.scheduling.domain.booking import CLOSED, HOLD_EXPIRES, ExpireHold, client_resource

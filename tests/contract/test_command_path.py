@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from holdspace.kernel.v1 import gate_pb2
-from kernel.commands import Asked, CommandPath, Handled, Read, Route
+from kernel.commands import CommandPath, Handled
 from kernel.decision import Decision
 from kernel.errors import Rejected, VersionConflict
 from kernel.facts import FactTypes, Origin, instant, open_envelope
@@ -17,6 +17,7 @@ from kernel.folded import Fold
 from kernel.gates import COPY_GATE, CopyGate, Gate, gate_of, gate_stream, phase
 from kernel.ids import RandomIds
 from kernel.requests import reaction_request
+from kernel.routes import Asked, Read, Route
 from kernel.store.interface import Append, Appended, EventStore, RangeClaim, Request
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -11,14 +11,16 @@ import pytest
 from holdspace.kernel.v1 import gate_pb2
 from holdspace.kernel.v1.gate_pb2 import GateCopied
 from kernel.clock import ManualClock, SystemClock
-from kernel.commands import Command, CommandPath, Fold, Route
+from kernel.commands import CommandPath
 from kernel.decision import Decision
 from kernel.errors import Rejected, StoreUnavailable
 from kernel.facts import FactTypes, Origin, open_envelope
+from kernel.folded import Fold
 from kernel.ids import RandomIds
 from kernel.own_facts import OwnFact
 from kernel.reactions import Effects, OnOwn, OwnReactions
 from kernel.requests import reaction_request
+from kernel.routes import Command, Route
 from kernel.store.interface import EventStore, Recorded, Timer
 from kernel.store.memory import MemoryStore
 from kernel.store.postgres import PostgresStore

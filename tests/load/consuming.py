@@ -21,7 +21,7 @@ import uvloop
 from google.protobuf.message import Message
 
 from kernel.clock import SystemClock
-from kernel.commands import CommandPath, Route
+from kernel.commands import CommandPath
 from kernel.consumers import faust_app
 from kernel.consumers.consumer import Consumer, ConsumerSettings
 from kernel.consumers.limits import ConsumerLimits
@@ -33,6 +33,7 @@ from kernel.foreign import OnForeign, bind
 from kernel.garbage import keep_what_is_there
 from kernel.ids import RandomIds
 from kernel.reactions import Effects
+from kernel.routes import Route
 from kernel.store.connections import connect
 from kernel.store.postgres import PostgresStore
 from tests.integration.published import SERVICE, Vocabulary

@@ -8,13 +8,14 @@ from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry
 
 from kernel.clock import ManualClock
-from kernel.commands import Command, CommandPath, Handled
+from kernel.commands import CommandPath, Handled
 from kernel.facts import open_envelope
 from kernel.gates import CopyGate, phase
 from kernel.ids import RandomIds
 from kernel.metrics import Metrics
 from kernel.reactions import Effects, OwnReactions
 from kernel.requests import reaction_request
+from kernel.routes import Command
 from kernel.store.memory import MemoryStore
 from kernel.timers import Timers
 from services.scheduling.app import BOOKING, ROUTES, booking_stream

@@ -7,11 +7,11 @@ from holdspace.age_verification.v1.events_pb2 import AgeAssured
 from holdspace.kernel.v1.envelope_pb2 import Envelope
 from holdspace.messaging.v1.events_pb2 import TherapistImported
 from holdspace.moderation.v1.events_pb2 import ClientSuspended
-from kernel.commands import Command
 from kernel.consumers.records import ForeignFact
 from kernel.facts import timestamp
 from kernel.foreign import OnForeign
 from kernel.gates import gate_stream, phase
+from kernel.routes import Command
 from services.scheduling.app import therapist_stream
 from services.scheduling.domain.therapist import EnrolTherapist
 from services.scheduling.reactions import OF_IMPORTS, OF_LANES
