@@ -77,7 +77,7 @@ async def test_a_therapist_is_enrolled_once_and_shows_the_hours_they_published(w
 @pytest.mark.rule("AV4", "SC3")
 async def test_a_client_holds_confirms_and_starts_a_session(world: World) -> None:
     await world.assure()
-    starts_at = ahead(timedelta())
+    starts_at = ahead(MINUTE)
     held = await world.scheduling.HoldSlot(world.slot(starts_at))
     booking = await world.booking(held.booking_id, held.revision)
     assert (booking.status, booking.hold_expires_at) == (BOOKING_STATUS_HELD, held.hold_expires_at)
@@ -139,7 +139,7 @@ async def test_a_hold_that_nobody_confirms_is_ended_by_its_timer(world: World) -
 async def test_an_age_result_that_expires_between_confirmation_and_start_cancels_and_frees_the_slot(
     world: World,
 ) -> None:
-    starts_at = ahead(timedelta())
+    starts_at = ahead(MINUTE)
     booking_id = await world.hold(starts_at)
     confirm = ConfirmBookingRequest(request_id=fresh(), client_id=world.client, booking_id=booking_id)
     await world.assure(result_lifetime_seconds=4)
@@ -312,7 +312,7 @@ async def test_without_news_of_standing_no_booking_is_confirmed_and_a_booked_ses
     world: World, processes: dict[str, ServiceProcess]
 ) -> None:
     await world.assure()
-    booked, held = await world.book(ahead(timedelta())), await world.hold(ahead(DAY))
+    booked, held = await world.book(ahead(MINUTE)), await world.hold(ahead(DAY))
     moderation = processes["moderation"].process
     assert moderation is not None
     moderation.send_signal(signal.SIGSTOP)

@@ -16,6 +16,7 @@ from kernel.errors import StoreUnavailable
 from kernel.own_facts import OwnFact
 from kernel.queries import Queries
 from kernel.rebuild import ensure, reader
+from services.messaging.messages import Messages
 from services.messaging.projections import READ_MODEL
 from services.messaging.reactions import hold_back_or_give_back
 from services.messaging.wiring import MESSAGING
@@ -35,6 +36,10 @@ def a_suspension() -> OwnFact:
     return OwnFact(POSITION, "gate-standing-client-1", 1, NOW, Envelope(), copied)
 
 
+def messages(queries: Queries) -> Messages:
+    return Messages(queries, MESSAGING.own_facts)
+
+
 @pytest.fixture
 async def queries(database_url: str) -> AsyncIterator[Queries]:
     """Of messaging, whose read model is empty and at the beginning."""
@@ -50,7 +55,7 @@ async def queries(database_url: str) -> AsyncIterator[Queries]:
 async def test_what_slipped_in_is_looked_for_once_the_read_model_has_reached_the_suspension(
     queries: Queries, database_url: str
 ) -> None:
-    reacting = asyncio.create_task(hold_back_or_give_back(queries, a_suspension(), NOW))
+    reacting = asyncio.create_task(hold_back_or_give_back(queries, messages(queries), a_suspension(), NOW))
     await asyncio.sleep(0.1)
     assert not reacting.done()
 
@@ -66,7 +71,7 @@ async def test_a_reaction_gives_up_on_a_read_model_that_stays_behind(
 ) -> None:
     monkeypatch.setattr("kernel.queries.REACTION_SECONDS_MAX", 0.05)
     with pytest.raises(StoreUnavailable):
-        await hold_back_or_give_back(queries, a_suspension(), NOW)
+        await hold_back_or_give_back(queries, messages(queries), a_suspension(), NOW)
 
 
 class Steps:
