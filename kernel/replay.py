@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from holdspace.kernel.v1.envelope_pb2 import Envelope
-from kernel.facts import FactTypes, instant
+from kernel.facts import instant
 
 PAGE_FACTS_MAX = 500
 
@@ -52,16 +52,6 @@ class Page(NamedTuple):
     positions: Sequence[int] = ()
     facts: Sequence[bytes] = ()  # sealed
     recorded: Sequence[int] = ()  # microseconds since SERVER_EPOCH
-
-    def opened(self, fact_types: FactTypes) -> Iterator[StoredFact]:
-        """Yields each when it is come to: a message that is let go before the next one is made costs half as much as
-        one of many that are kept.
-
-        Raises UnknownFactType for a fact this release does not know: its reader must not go past it.
-        """
-        opened = fact_types.open_all(self.facts)
-        for position, recorded, (envelope, payload) in zip(self.positions, self.recorded, opened, strict=True):
-            yield StoredFact(position, recorded, envelope, payload)
 
     def parts(self, facts_max: int) -> Iterator["Page"]:
         """Yields it as pages of at most so many facts."""

@@ -11,8 +11,9 @@ from holdspace.kernel.v1 import gate_pb2
 from holdspace.kernel.v1.gate_pb2 import GateCopied
 from kernel.errors import Poison
 from kernel.facts import FactTypes, Origin, UnknownFactType
+from kernel.projected import All, Rows
 from kernel.rebuild import reader
-from kernel.replay import PAGE_FACTS_MAX, page_of, replay
+from kernel.replay import PAGE_FACTS_MAX, StoredFact, page_of, replay
 from kernel.store.interface import Append, Request
 from kernel.store.postgres import PostgresStore
 from tests.integration.test_own_reactions import Counted
@@ -38,15 +39,26 @@ async def facts(database_url: str) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
+def row(fact: StoredFact, copied: GateCopied) -> tuple[object, ...]:
+    assert (copied.subject, fact.envelope.id) == (f"s{fact.position}", f"f{fact.position}")
+    assert fact.occurred_at == AT
+    assert fact.recorded_at.tzinfo is not None
+    return (fact.position,)
+
+
+def rows(types: FactTypes = TYPES) -> Rows:
+    """What makes a row of every fact."""
+    return Rows({GateCopied: [All("seen", row)]}, [], types)
+
+
 async def positions(connection: asyncpg.Connection, after: int, until: int) -> list[int]:
-    found = []
+    found: list[int] = []
     async with aclosing(replay(connection, after, until)) as pages:
         async for page in pages:
-            for fact in page.opened(TYPES):
-                assert (fact.payload.subject, fact.envelope.id) == (f"s{fact.position}", f"f{fact.position}")
-                assert fact.occurred_at == AT
-                assert fact.recorded_at.tzinfo is not None
-                found.append(fact.position)
+            made = rows()
+            made.take(page)
+            assert made.held == made.facts == len(page.facts)
+            found += page.positions
     return found
 
 
@@ -72,6 +84,6 @@ async def test_a_replay_that_is_left_early_leaves_its_connection_usable(facts: a
 @pytest.mark.rule("PL2")
 async def test_a_fact_that_is_not_known_or_does_not_decode_stops_its_reader(facts: asyncpg.Connection) -> None:
     with pytest.raises(UnknownFactType):
-        list((await page_of(facts, 0, 1)).opened(FactTypes()))
+        rows(FactTypes()).take(await page_of(facts, 0, 1))
     with pytest.raises(Poison):
         list(TYPES.open_all([b"\xff"]))

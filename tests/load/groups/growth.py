@@ -27,6 +27,12 @@ APPENDS = 1_000_000
 FEW_SECONDS = 1.0
 WARM_UP_SECONDS = 20.0
 
+REQUESTS = 500_000  # remembered by each store: as many as came in their period, however many facts there are
+FILL_REQUESTS = """
+insert into requests_call (key, digest, stream, version)
+select sha256(i::text::bytea), sha256(i::text::bytea), 'conversation-' || md5(i::text), 1
+from generate_series(1, $1::integer) i"""
+
 FEW = f"{WITH_REQUEST}, {FEW_FACTS:,} facts in the store"
 MANY = f"{WITH_REQUEST}, {MANY_FACTS:,} facts in the store"
 SCATTERED = f"{MANY}, every one to a new stream"
@@ -83,7 +89,14 @@ async def memory_of_replay(url: str) -> Reading:
 
 async def empty(url: str) -> None:
     connection = await connect(url, role="messaging_owner", search_path="messaging", **UNLIMITED)
-    await connection.execute("truncate facts, requests_call")
+    await connection.execute("truncate facts")
+    await connection.close()
+
+
+async def fill_requests(url: str) -> None:
+    connection = await connect(url, role="messaging_owner", search_path="messaging", **UNLIMITED)
+    await connection.execute(FILL_REQUESTS, REQUESTS, timeout=600)
+    await connection.execute("vacuum analyze requests_call", timeout=600)
     await connection.close()
 
 
@@ -115,6 +128,7 @@ def conversing(store: PostgresStore, fact: bytes) -> Sequence[Work]:
 async def open_store(stack: Stack, facts: int) -> AsyncIterator[tuple[str, PostgresStore]]:
     async with stack.database("messaging") as url:
         await fill(url, facts, a_fact(), facts_of_stream=FACTS_OF_STREAM)
+        await fill_requests(url)
         store = PostgresStore(url, "messaging", Uncounted())
         await store.open()
         try:
