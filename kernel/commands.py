@@ -133,7 +133,12 @@ class CommandPath:
                     at_hand.append(line)
                 else:
                     group.create_task(self._run_line(line, deadline))
-            await self._append(at_hand, deadline)
+            try:
+                await self._append(at_hand)
+            finally:
+                for line in at_hand:
+                    self._turns.give_back(line.stream)
+            await asyncio.gather(*(self._run_rest(line, deadline) for line in at_hand))
         told = {stream: iter(line.told) for stream, line in lines.items()}
         return [next(told[line.stream]) for line in in_line]
 
@@ -162,14 +167,13 @@ class CommandPath:
             await self._folded.load(line.stream, line.route.fold, fresh=False)
             for one in line.asked:
                 await self._deciding.read(line.route, one.command, fresh=False)
-        except BaseException as error:
-            self._turns.give_back(line.stream)
-            if not isinstance(error, Exception):
-                raise
-            line.told += [error] * len(line.asked)
-        else:
             self._decide_ahead(line, deadline)
-            await self._append([line], deadline)
+            await self._append([line])
+        except Exception as error:  # The states could not be read: the answer to all of them.
+            line.told += [error] * len(line.asked)
+        finally:
+            self._turns.give_back(line.stream)
+        await self._run_rest(line, deadline)
 
     def _decide_ahead(self, line: _Line, deadline: float | None) -> None:
         """Decides each on what those before it lead to, up to the first whose states are not known, or that something
@@ -182,26 +186,24 @@ class CommandPath:
                 return
             try:
                 line.decided.append(self._deciding.decide(line.route, line.stream, loaded, read, one, deadline))
-            except Exception:
+            except Exception:  # Nothing is lost: `run` raises it again where it still holds, and that is the answer.
                 return
             loaded = line.decided[-1].after
 
-    async def _append(self, lines: Sequence[_Line], deadline: float | None) -> None:
-        """Appends what was decided ahead on lines whose turn it is, gives the turns back, and runs what is left."""
+    async def _append(self, lines: Sequence[_Line]) -> None:
+        """Appends what was decided ahead on lines whose turn it is."""
         try:
             told = iter(await self._store.append_all([one.append for line in lines for one in line.decided]))
-            for line in lines:
-                appended = [(one, outcome) for one in line.decided if (outcome := next(told)) is not None]
-                line.told += [self._remember(line.route, *both) for both in appended]
         except Exception as error:  # the answer to all of them
             for line in lines:
                 line.told += [error] * len(line.asked)
-        finally:
+        else:
             for line in lines:
-                self._turns.give_back(line.stream)
-        await asyncio.gather(*(self._run_rest(line, deadline) for line in lines if len(line.told) < len(line.asked)))
+                appended = [(one, outcome) for one in line.decided if (outcome := next(told)) is not None]
+                line.told += [self._remember(line.route, *both) for both in appended]
 
     async def _run_rest(self, line: _Line, deadline: float | None) -> None:
+        """Runs one by one what was not appended ahead."""
         for one in line.asked[len(line.told) :]:
             try:
                 line.told.append(await self.run(one.command, one.request, one.origin, deadline))
