@@ -53,6 +53,7 @@ class Pace:
         self._looked_at = 0.0
 
     async def keep(self) -> None:
+        """Waits until the relay has had its turn, and a while has passed since the last look."""
         now = asyncio.get_running_loop().time
         await asyncio.sleep(max(RELAY_FIRST_SECONDS, self._looked_at + GATHER_SECONDS - now()))
         self._looked_at = now()

@@ -247,7 +247,7 @@ class PostgresStore:
 async def _appended(answer: asyncio.Future[Appended]) -> Appended | None:
     try:
         appended = await answer
-    except Exception:
+    except Exception:  # Whoever asked tries it by itself, and meets the error that is its own.
         return None
     return appended if appended.outcome is Outcome.APPENDED else None
 
