@@ -1,13 +1,20 @@
 """P1, P2: appends of one process beside a client that checks nothing, and beside another library for event sourcing."""
 
+import asyncio
 import random
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Protocol
 
+import asyncpg
+
+from kernel.store.append_call import APPEND, arguments, outcomes
+from kernel.store.appender import Appender
+from kernel.store.batches import AppendQueue, Waiting
 from kernel.store.connections import connect
-from kernel.store.interface import Append, Request
-from kernel.store.postgres import PostgresStore
+from kernel.store.interface import Append, Appended, Request
+from kernel.store.postgres import APPENDING, PostgresStore
 from tests.load import peer, pgbench
 from tests.load.load import for_a_while
 from tests.load.measuring import Cell, Figure, Goal, Group, Options, Reading
@@ -17,7 +24,7 @@ FACTS_BEFORE = pgbench.ROWS_BEFORE
 CALLERS = 256
 FEWER_CALLERS = 64
 
-BARE = f"append, {CALLERS} callers"
+BARE = f"append, expected version only, {CALLERS} callers"
 WITH_REQUEST = f"append with request id, {CALLERS} callers"
 WITH_DEPENDENCY = f"append with request id and a dependency, {CALLERS} callers"
 FEWER = f"append with request id, {FEWER_CALLERS} callers"
@@ -60,8 +67,56 @@ def an_append(fact: bytes, *, has_dependency: bool = False) -> Append:
     return Append(stream, 0, [fact], Request(number[:32], number[32:]), depends_on=depends_on)
 
 
+class Appends(Protocol):
+    async def append(self, append: Append) -> Appended: ...
+
+
+class WithoutRequest(Appender):
+    """An appender that looks no request up and keeps none, which nothing in the product does."""
+
+    async def _call(self, appends: Sequence[Append]) -> list[Appended]:
+        self._connection = self._connection or await self._connect()
+        columns = arguments(appends)
+        columns[3:6] = [None] * 3  # key, digest and kind
+        row = await self._connection.fetchrow(APPEND, *columns)
+        return outcomes(appends, row["head"], row["outcomes"], row["answers"])
+
+
+class StoreWithoutRequests:
+    """Appends in the store's batches, two under way, decided by the expected version alone."""
+
+    def __init__(self, database_url: str) -> None:
+        self._database_url = database_url
+        self._queue = AppendQueue(waiting_max=2 * CALLERS, batch_max=128)
+
+    async def append(self, append: Append) -> Appended:
+        answer: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
+        self._queue.put(Waiting(append, answer))
+        return await answer
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator["StoreWithoutRequests"]:
+        appenders = [WithoutRequest(self._queue, self._connect, _never_lost, Uncounted()) for _ in range(2)]
+        running = [asyncio.create_task(appender.run(lambda: None)) for appender in appenders]
+        try:
+            yield self
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+            for appender in appenders:
+                await appender.close()
+
+    async def _connect(self) -> asyncpg.Connection:
+        return await connect(self._database_url, role="messaging_api", search_path="messaging, public", **APPENDING)
+
+
+async def _never_lost(request: Request) -> Appended | None:
+    raise AssertionError("a connection was lost, and without a request nobody knows what became of its appends")
+
+
 def appending(
-    store: PostgresStore, callers: int, *, has_dependency: bool = False, seconds: float = 3.0
+    store: Appends, callers: int, *, has_dependency: bool = False, seconds: float = 3.0
 ) -> Callable[[], Awaitable[Reading]]:
     fact = secrets.token_bytes(pgbench.FACT_BYTES)
 
@@ -73,14 +128,17 @@ def appending(
 
 @asynccontextmanager
 async def open_cells(stack: Stack, options: Options) -> AsyncIterator[Sequence[Cell]]:
-    async with stack.database("messaging") as database_url:
+    async with AsyncExitStack() as opened:
+        database_url = await opened.enter_async_context(stack.database("messaging"))
         await pgbench.create_table(database_url)
         await fill(database_url, FACTS_BEFORE)
         store = PostgresStore(database_url, "messaging", Uncounted())
         await store.open()
+        bare = await opened.enter_async_context(StoreWithoutRequests(database_url).opened())
         cells = [
             pgbench.one_row(database_url, stack.folder),
             pgbench.many_rows(database_url, stack.folder),
+            Cell(BARE, appending(bare, CALLERS)),
             Cell(WITH_REQUEST, appending(store, CALLERS)),
             Cell(WITH_DEPENDENCY, appending(store, CALLERS, has_dependency=True)),
             Cell(FEWER, appending(store, FEWER_CALLERS)),
@@ -99,6 +157,8 @@ def _rate(id_: str, cell: str, reference: Figure, least: float) -> Goal:
 GROUP = Group(
     "Append",
     [
+        _rate("P1", BARE, MANY_ROWS, 0.65),
+        _rate("P1", BARE, ONE_ROW, 4),
         _rate("P1", WITH_REQUEST, MANY_ROWS, 0.45),
         _rate("P1", WITH_REQUEST, ONE_ROW, 3),
         _rate("P1", WITH_DEPENDENCY, MANY_ROWS, 0.4),

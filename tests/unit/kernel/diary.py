@@ -43,14 +43,14 @@ AUDIENCE = "holdspace"
 
 def generated() -> Sequence[ModuleType]:
     """Returns diary_pb2 and diary_pb2_grpc, generated anew for this run."""
-    folder = tempfile.mkdtemp(prefix="diary-")
-    outputs = [f"--python_out={folder}", f"--grpc_python_out={folder}"]
-    assert protoc.main(["protoc", f"--proto_path={HERE}", *INCLUDES, *outputs, "diary.proto"]) == 0
-    sys.path.insert(0, folder)
-    try:
-        return importlib.import_module("diary_pb2"), importlib.import_module("diary_pb2_grpc")
-    finally:
-        sys.path.remove(folder)
+    with tempfile.TemporaryDirectory(prefix="diary-") as folder:
+        outputs = [f"--python_out={folder}", f"--grpc_python_out={folder}"]
+        assert protoc.main(["protoc", f"--proto_path={HERE}", *INCLUDES, *outputs, "diary.proto"]) == 0
+        sys.path.insert(0, folder)
+        try:
+            return importlib.import_module("diary_pb2"), importlib.import_module("diary_pb2_grpc")
+        finally:
+            sys.path.remove(folder)
 
 
 diary_pb2, diary_pb2_grpc = generated()
