@@ -28,19 +28,28 @@ begin
     outcomes := array_fill(0::smallint, array[cardinality(streams)]);
     answers := '{}';
 
+    -- The requests that were seen are searched for as a set, and only then is it looked whose they are: most often nobody's.
     for found_one in
         select a.i, a.digest = seen.digest as is_repeated, seen.stream, seen.version
-        from unnest(streams, expected, request_keys, request_digests, request_calls) with ordinality
-            a (stream, version, key, digest, is_call, i)
-        left join accepted_requests seen on seen.key = a.key and seen.is_call = a.is_call
-        where seen.key is not null or a.version <> coalesce(
-            (select f.version from facts f where f.stream = a.stream order by f.version desc limit 1), 0)
+        from (select * from accepted_requests r
+              where r.key = any (request_keys) and r.is_call = any (request_calls) offset 0) seen
+        join unnest(request_keys, request_digests, request_calls) with ordinality a (key, digest, is_call, i)
+            on a.key = seen.key and a.is_call = seen.is_call
     loop
         refused := true;
-        outcomes[found_one.i] := case when found_one.is_repeated then 1 when not found_one.is_repeated then 2 else 3 end;
+        outcomes[found_one.i] := case when found_one.is_repeated then 1 else 2 end;
         if found_one.is_repeated then
             answers := answers || jsonb_build_object(found_one.i, seen_answer(found_one.stream, found_one.version));
         end if;
+    end loop;
+
+    for found_one in
+        select a.i from unnest(streams, expected) with ordinality a (stream, version, i)
+        where a.version <> coalesce(
+            (select f.version from facts f where f.stream = a.stream order by f.version desc limit 1), 0)
+    loop
+        refused := true;
+        if outcomes[found_one.i] = 0 then outcomes[found_one.i] := 3; end if;
     end loop;
 
     if dependency_of is not null then
