@@ -65,28 +65,38 @@ def acting_person(method: Method, caller: Caller, request: Message) -> str:
 
     Raises Rejected PERSON_NOT_YOURS with the field, the first of several.
     """
-    person, others = "", False
-    for path, named in _persons(request, method.acts_for):
-        if not (caller.subject == named if caller.kind == "person" else ACT_FOR in caller.rights):
-            raise Rejected("PERSON_NOT_YOURS", path)
-        others = others or person not in ("", named)
-        person = named
-    return "" if others else person
+    if not method.acts_for:
+        return ""
+    persons = _persons(request, method.acts_for)
+    mine = {caller.subject} if caller.kind == "person" else persons if ACT_FOR in caller.rights else set()
+    if not persons <= mine:
+        at_fault = (path for path, person in _paths(request, method.acts_for) if person not in mine)
+        raise Rejected("PERSON_NOT_YOURS", next(at_fault))
+    return persons.pop() if len(persons) == 1 else ""
 
 
-def _persons(message: Message, names: Sequence[str], within: str = "") -> Iterator[tuple[str, str]]:
-    """Yields the path of each field that the names lead to, through lists too, with its value."""
-    if not names:
-        return
+def _persons(request: Message, names: Sequence[str]) -> set[str]:
+    """Returns the values of the fields that the names lead to, through lists too."""
+    messages = [request]
+    for name in names[:-1]:
+        if messages and messages[0].DESCRIPTOR.fields_by_name[name].is_repeated:
+            messages = [element for message in messages for element in getattr(message, name)]
+        else:
+            messages = [getattr(message, name) for message in messages]
+    return {getattr(message, names[-1]) for message in messages}
+
+
+def _paths(message: Message, names: Sequence[str], within: str = "") -> Iterator[tuple[str, str]]:
+    """Yields the path of each of these fields, with its value."""
     name, rest = names[0], names[1:]
     value = getattr(message, name)
     if not rest:
         yield within + name, value
     elif message.DESCRIPTOR.fields_by_name[name].is_repeated:
         for index, element in enumerate(value):
-            yield from _persons(element, rest, f"{within}{name}[{index}].")
+            yield from _paths(element, rest, f"{within}{name}[{index}].")
     else:
-        yield from _persons(value, rest, f"{within}{name}.")
+        yield from _paths(value, rest, f"{within}{name}.")
 
 
 def _omissions(method: MethodDescriptor) -> Iterator[str]:
