@@ -138,7 +138,8 @@ class CommandPath:
             finally:
                 for line in at_hand:
                     self._turns.give_back(line.stream)
-            await asyncio.gather(*(self._run_rest(line, deadline) for line in at_hand))
+            rest = [line for line in at_hand if len(line.told) < len(line.asked)]
+            await asyncio.gather(*(self._run_rest(line, deadline) for line in rest))
         told = {stream: iter(line.told) for stream, line in lines.items()}
         return [next(told[line.stream]) for line in in_line]
 

@@ -1,8 +1,9 @@
 """From a command and the states it rests on to an append."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
+from typing import NamedTuple
 
 from google.protobuf.message import Message
 
@@ -17,8 +18,7 @@ OtherStreams = Sequence[tuple[str, Loaded]]
 """What a decision reads beside its own stream, by name, in the order of the route's `reads`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(NamedTuple):
     append: Append
     after: Loaded  # the stream as it is once that is appended
 
@@ -61,7 +61,7 @@ class Deciding:
         command = asked.command
         if not asked.origin.imported_from and command.now < loaded.at:
             command = replace(command, now=loaded.at)  # type: ignore[type-var]  # every command is a dataclass
-        decision = route.decide(command, loaded.state, *(other.state for _, other in others))
+        decision = route.decide(command, loaded.state, *[other.state for _, other in others])
         append = Append(
             stream,
             loaded.version,

@@ -1,15 +1,14 @@
 """What a decider answers: the facts, and what must hold or happen in the same commit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from google.protobuf.message import Message
 
 from kernel.store.interface import Attachment, Claim, Timer
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """Nothing at all is a decision too: the command is remembered and has no effect."""
 
     facts: Sequence[Message] = ()

@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import ModuleType
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from holdspace.kernel.v1.envelope_pb2 import Actor, Envelope
+from holdspace.kernel.v1.envelope_pb2 import Envelope
 from holdspace.kernel.v1.options_pb2 import fact as fact_option
 from kernel.errors import Poison
 
@@ -27,8 +27,7 @@ class FactType:
     subjects: tuple[str, ...]  # the payload fields that name persons
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """What an envelope says about where its fact came from; the same for all facts of one command."""
 
     service: str
@@ -61,11 +60,9 @@ class FactTypes:
     def seal(self, payload: Message, fact_id: str, occurred_at: datetime, origin: Origin) -> bytes:
         """Returns the envelope's bytes. Raises KeyError for a message that is no fact of this service."""
         fact_type = self._by_message[type(payload)]
-        return Envelope(
+        envelope = Envelope(
             id=fact_id,
             type=fact_type.name,
-            occurred_at=timestamp(occurred_at),
-            actor=Actor(service=origin.service, person=origin.person),
             cause=origin.cause,
             correlation=origin.correlation,
             traceparent=origin.traceparent,
@@ -73,7 +70,12 @@ class FactTypes:
             imported_from=origin.imported_from,
             payload=payload.SerializeToString(deterministic=True),
             key=getattr(payload, fact_type.key) if fact_type.topic else "",
-        ).SerializeToString(deterministic=True)
+        )
+        # In place: a message that a constructor is given is copied.
+        set_timestamp(envelope.occurred_at, occurred_at)
+        actor = envelope.actor
+        actor.service, actor.person = origin.service, origin.person
+        return envelope.SerializeToString(deterministic=True)
 
     def payload(self, envelope: Envelope) -> Message:
         """Returns the payload as its own message. Raises UnknownFactType, or Poison for bytes that do not decode."""
@@ -116,8 +118,16 @@ def open_envelope(fact: bytes) -> Envelope:
 
 def timestamp(instant: datetime) -> Timestamp:
     """Takes an aware instant. Exact to the microsecond, unlike a float of seconds."""
+    stamp = Timestamp()
+    set_timestamp(stamp, instant)
+    return stamp
+
+
+def set_timestamp(stamp: Timestamp, instant: datetime) -> None:
+    """Makes a timestamp, one that is part of a message, that of an aware instant."""
     elapsed = instant - EPOCH
-    return Timestamp(seconds=elapsed.days * 86_400 + elapsed.seconds, nanos=elapsed.microseconds * 1000)
+    stamp.seconds = elapsed.days * 86_400 + elapsed.seconds
+    stamp.nanos = elapsed.microseconds * 1000
 
 
 def instant(stamp: Timestamp) -> datetime:

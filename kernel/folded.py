@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from kernel.facts import FactTypes, instant, open_envelope
 from kernel.store.interface import EventStore
@@ -21,8 +21,7 @@ class Fold(Generic[S]):
     evolve: Callable[[S, Any, datetime], S]
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(NamedTuple):
     """A stream as folded up to a version. `at`: when its last fact occurred."""
 
     state: Any
@@ -31,7 +30,11 @@ class Loaded:
 
 
 class Folded:
-    """The states folded last. A stale one is harmless where it leads to an append: the expected version finds out."""
+    """The states folded last. A stale one is harmless where it leads to an append: the expected version finds out.
+
+    What was folded longest ago is forgotten first, even if it was used since: an order of use would have to be kept at
+    every look, and what is forgotten is read again.
+    """
 
     def __init__(self, store: EventStore, fact_types: FactTypes, streams_max: int) -> None:
         self._store = store
@@ -40,11 +43,7 @@ class Folded:
         self._loaded: OrderedDict[tuple[str, int], Loaded] = OrderedDict()
 
     def get(self, stream: str, fold: Fold[Any]) -> Loaded | None:
-        key = (stream, id(fold))
-        loaded = self._loaded.get(key)
-        if loaded is not None:
-            self._loaded.move_to_end(key)
-        return loaded
+        return self._loaded.get((stream, id(fold)))
 
     def put(self, stream: str, fold: Fold[Any], loaded: Loaded) -> None:
         key = (stream, id(fold))

@@ -87,4 +87,5 @@ COPY_GATE = Route(CopyGate, lambda c: gate_stream(c.gate, c.subject), GATE, deci
 
 def gate_of(gate: str, field: str) -> Read:
     """Returns the reading of a gate whose subject the command names in a field."""
-    return Read(lambda command: gate_stream(gate, getattr(command, field)), GATE)
+    prefix = gate_stream(gate, "")
+    return Read(lambda command: prefix + getattr(command, field), GATE)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from kernel.decision import Decision
 from kernel.facts import Origin
@@ -40,8 +40,7 @@ class Route:
     urgent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """A command with who asked for it, under which id."""
 
     command: Command

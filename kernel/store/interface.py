@@ -71,8 +71,7 @@ class TimerDue:
     due_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Attachment:
+class Attachment(NamedTuple):
     """Bytes too large or too private for a fact, which carries their id, size and digest. They can be erased."""
 
     id: str

@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from holdspace.messaging.v1.service_pb2 import (
     ImportLine,
@@ -75,7 +75,7 @@ class Importing:
             now=instant(line.sent_at),
         )
         identity = call_request(call.caller.subject, "ImportMessages", f"{source}/{line.line}", line)
-        origin = replace(call.origin, imported_from=source)
+        origin = call.origin._replace(imported_from=source)
         try:
             handled = await self._path.run(command, identity, origin, call.deadline)
         except Rejected as rejected:

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 
 from holdspace.messaging.v1.service_pb2 import (
-    SendError,
     SendManyRequest,
     SendManyResponse,
     SendMessageRequest,
@@ -18,7 +18,7 @@ from holdspace.messaging.v1.service_pb2 import (
 from kernel.clock import Clock
 from kernel.commands import CommandPath, Handled
 from kernel.errors import Rejected
-from kernel.facts import timestamp
+from kernel.facts import set_timestamp
 from kernel.freshness import LaneFreshness
 from kernel.grpc.call import CallContext, current_call
 from kernel.grpc.reads import Reads
@@ -53,12 +53,18 @@ class Sending:
         lane = await self._lanes.known()
         if lane.lacks(request.client_id, request.therapist_id):
             raise Rejected("GATE_STALE")
-        asked = self._asked(request, call, gates_fresh=lane.is_fresh)
-        return self._sent(await self._path.run(asked.command, asked.request, asked.origin, call.deadline))
+        asked = self._asked(request, call, self._clock.now(), gates_fresh=lane.is_fresh)
+        sent = SendMessageResponse()
+        self._fill(sent, await self._path.run(asked.command, asked.request, asked.origin, call.deadline))
+        return sent
 
     async def many(self, request: SendManyRequest, call: CallContext) -> SendManyResponse:
         """Conversations go side by side, the messages of one in the order given."""
-        return SendManyResponse(results=await self._results(request.messages, call))
+        told = await self._told(request.messages, call)
+        response = SendManyResponse()
+        for message, one in zip(request.messages, told, strict=True):
+            self._answer(response.results.add(), message.request_id, one, call)
+        return response
 
     async def stream(self, requests: AsyncIterator[SendStreamRequest]) -> AsyncIterator[SendStreamResponse]:
         """Answers as messages commit. What comes while others are under way goes together, in the order sent. Reads on
@@ -66,7 +72,7 @@ class Sending:
         """
         call = current_call()
         came: Window[Checked[SendStreamRequest]] = Window(UNTAKEN_MAX)
-        answers: Window[SendResult] = Window(UNTAKEN_MAX)
+        answers: Window[SendStreamResponse] = Window(UNTAKEN_MAX)
 
         async def read() -> None:
             with closing(came):
@@ -76,14 +82,14 @@ class Sending:
         async def work() -> None:
             with closing(answers):
                 while taken := await came.take():
-                    for result in await self._results_of(taken, call):
-                        await answers.put(result)
+                    for response in await self._responses(taken, call):
+                        await answers.put(response)
 
         tasks = [asyncio.create_task(read()), asyncio.create_task(work())]
         try:
-            while results := await answers.take():
-                for result in results:
-                    yield SendStreamResponse(result=result)
+            while responses := await answers.take():
+                for response in responses:
+                    yield response
             for task in tasks:
                 await task
         finally:
@@ -105,30 +111,32 @@ class Sending:
                 return
             yield checked
 
-    async def _results_of(self, came: Sequence[Checked[SendStreamRequest]], call: CallContext) -> Sequence[SendResult]:
-        refused = [
-            _refused(checked.request.message.request_id, call, checked.rejected) for checked in came if checked.rejected
-        ]
-        return refused + await self._results(
-            [checked.request.message for checked in came if not checked.rejected], call
-        )
+    async def _responses(
+        self, came: Sequence[Checked[SendStreamRequest]], call: CallContext
+    ) -> Sequence[SendStreamResponse]:
+        good = [checked.request.message for checked in came if not checked.rejected]
+        refused = [(checked.request.message, checked.rejected) for checked in came if checked.rejected]
+        responses = []
+        for message, told in [*refused, *zip(good, await self._told(good, call), strict=True)]:
+            response = SendStreamResponse()
+            self._answer(response.result, message.request_id, told, call)
+            responses.append(response)
+        return responses
 
-    async def _results(self, messages: Sequence[SendMessageRequest], call: CallContext) -> list[SendResult]:
-        """Each is answered like a call of its own."""
+    async def _told(self, messages: Sequence[SendMessageRequest], call: CallContext) -> list[Handled | Exception]:
+        """Returns what became of each, as if it had come by a call of its own."""
         lane = await self._lanes.known()
+        now = self._clock.now()
         lacking = [lane.lacks(message.client_id, message.therapist_id) for message in messages]
         asked = [
-            self._asked(message, call, gates_fresh=lane.is_fresh)
+            self._asked(message, call, now, gates_fresh=lane.is_fresh)
             for message, lacks in zip(messages, lacking, strict=True)
             if not lacks
         ]
         told = iter(await self._path.run_all(asked, call.deadline))
-        return [
-            self._result(message, Rejected("GATE_STALE") if lacks else next(told), call)
-            for message, lacks in zip(messages, lacking, strict=True)
-        ]
+        return [Rejected("GATE_STALE") if lacks else next(told) for lacks in lacking]
 
-    def _asked(self, request: SendMessageRequest, call: CallContext, *, gates_fresh: bool) -> Asked:
+    def _asked(self, request: SendMessageRequest, call: CallContext, now: datetime, *, gates_fresh: bool) -> Asked:
         command = SendMessage(
             sender_id=request.sender_id,
             client_id=request.client_id,
@@ -139,29 +147,28 @@ class Sending:
             kind=request.kind,
             automatic=request.automatic,
             gates_fresh=gates_fresh,
-            now=self._clock.now(),
+            now=now,
         )
         # The same message is the same request, whichever method it comes by.
         identity = call_request(call.caller.subject, "SendMessage", request.request_id, request)
         return Asked(command, identity, call.origin_of(request.sender_id, request.request_id))
 
-    def _sent(self, handled: Handled) -> SendMessageResponse:
-        conversation: Conversation = handled.state
-        return SendMessageResponse(
-            conversation_id=conversation.conversation_id,
-            message_id=conversation.last_message_id,
-            sequence=conversation.last_sequence,
-            accepted_at=timestamp(conversation.last_at) if conversation.last_at else None,
-            revision=self._reads.revision(handled.position),
-        )
+    # Answers are filled in place: a message that a constructor is given is copied.
 
-    def _result(self, message: SendMessageRequest, told: Handled | Exception, call: CallContext) -> SendResult:
+    def _answer(self, result: SendResult, request_id: str, told: Handled | Exception, call: CallContext) -> None:
+        result.request_id = request_id
         if isinstance(told, Exception):
-            return _refused(message.request_id, call, told)
-        return SendResult(request_id=message.request_id, sent=self._sent(told))
+            answer = call.answer_to(told)
+            error = result.error
+            error.code, error.reason, error.field = answer.code.value[0], answer.reason, answer.field
+        else:
+            self._fill(result.sent, told)
 
-
-def _refused(request_id: str, call: CallContext, error: Exception) -> SendResult:
-    answer = call.answer_to(error)
-    told = SendError(code=answer.code.value[0], reason=answer.reason, field=answer.field)
-    return SendResult(request_id=request_id, error=told)
+    def _fill(self, sent: SendMessageResponse, handled: Handled) -> None:
+        conversation: Conversation = handled.state
+        sent.conversation_id = conversation.conversation_id
+        sent.message_id = conversation.last_message_id
+        sent.sequence = conversation.last_sequence
+        if conversation.last_at:
+            set_timestamp(sent.accepted_at, conversation.last_at)
+        sent.revision = self._reads.revision(handled.position)

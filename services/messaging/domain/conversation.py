@@ -12,7 +12,6 @@ from holdspace.messaging.v1.events_pb2 import (
     MESSAGE_KIND_TEXT,
     SIDE_CLIENT,
     SIDE_THERAPIST,
-    Body,
     ConversationOpened,
     Expectation,
     ImportedLine,
@@ -97,7 +96,7 @@ class Conversation:
     withheld: frozenset[int] = frozenset()
 
 
-@lru_cache(maxsize=1_000)  # A command asks for it more than once.
+@lru_cache(maxsize=10_000)  # A command asks for it more than once, and conversations go on.
 def conversation_id(one: str, other: str) -> str:
     """Returns the id of the one conversation of an unordered pair: 32 hexadecimal digits of a digest over both."""
     first, second = sorted((one, other))
@@ -122,17 +121,17 @@ def send(command: SendMessage, conversation: Conversation, client: Gate, therapi
     if opening:
         may_open(command, from_client, client, enrolment)
     sent = MessageSent(
-        **pair(command),
+        **pair(command if opening else conversation),
         sequence=conversation.last_sequence + 1,
         message_id=command.message_id,
         sender=SIDE_CLIENT if from_client else SIDE_THERAPIST,
         expects=command.expects,
         kind=command.kind,
         automatic=command.automatic,
-        body=Body(
-            attachment_id=command.message_id, size=len(command.body), sha256=hashlib.sha256(command.body).digest()
-        ),
     )
+    body = sent.body  # Filled in place: a message that a constructor is given is copied.
+    body.attachment_id, body.size = command.message_id, len(command.body)
+    body.sha256 = hashlib.sha256(command.body).digest()
     facts = [ConversationOpened(**pair(command)), sent] if opening else [sent]
     return Decision(facts, attachments=[Attachment(command.message_id, command.body)])
 
@@ -198,20 +197,11 @@ def pair(of: SendMessage | Conversation) -> Pair:
 
 def evolve(conversation: Conversation, fact: Fact, at: datetime) -> Conversation:
     match fact:
-        case ConversationOpened():
-            return replace(
-                conversation,
-                conversation_id=fact.conversation_id,
-                client_id=fact.client_id,
-                therapist_id=fact.therapist_id,
-            )
-        case TherapistImported():
-            return conversation  # A mark for scheduling, which enrols by it.
         case MessageSent():
             lines = conversation.highest_lines
             if fact.HasField("imported"):
                 lines = {**lines, fact.imported.source: fact.imported.line}
-            # Written out: `replace` would take three times as long, and most facts are messages.
+            # Most facts are messages: they come first, and `replace` would take three times as long.
             return Conversation(
                 conversation.conversation_id,
                 conversation.client_id,
@@ -222,6 +212,15 @@ def evolve(conversation: Conversation, fact: Fact, at: datetime) -> Conversation
                 lines,
                 conversation.withheld,
             )
+        case ConversationOpened():
+            return replace(
+                conversation,
+                conversation_id=fact.conversation_id,
+                client_id=fact.client_id,
+                therapist_id=fact.therapist_id,
+            )
+        case TherapistImported():
+            return conversation  # A mark for scheduling, which enrols by it.
         case MessagesWithheld():
             return replace(conversation, withheld=conversation.withheld | set(fact.sequences))
         case MessagesRestored():
