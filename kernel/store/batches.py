@@ -121,10 +121,10 @@ class AppendQueue:
 
     async def take(self, now: float) -> list[Waiting]:
         """Waits for appends and returns those that go first together; `finished` must follow, whatever became of them.
-        While a batch is on its way another goes only when it is half full: small ones would cost more than they save.
-        `now` is replaced by each wait's end.
+        While a batch is on its way another goes only when it is half full, since small ones would cost more than they
+        save, or when one is urgent. `now` is replaced by each wait's end.
         """
-        while len(self) < (self._batch_max // 2 if self._under_way else 1):
+        while not self._urgent and len(self) < (self._batch_max // 2 if self._under_way else 1):
             self._changed.clear()
             await self._changed.wait()
         self._under_way += 1
@@ -142,17 +142,17 @@ class AppendQueue:
 
         Those that each turn of the loop brings go along; a lone caller waits for one turn, some microseconds. Of the
         callers who were there when a batch was last answered half go, the other half decides meanwhile; a quarter of
-        a batch is company enough.
+        a batch is company enough, and an urgent one waits for none.
         """
         seen = 0
         while seen < len(self) < self._batch_max:
             seen = len(self)
             await asyncio.sleep(0)
         wanted = min(self._company // 2, self._batch_max // 4)
-        if len(self) < wanted:
+        if not self._urgent and len(self) < wanted:
             with suppress(TimeoutError):
                 async with asyncio.timeout(GATHER_SECONDS):
-                    while len(self) < wanted:
+                    while not self._urgent and len(self) < wanted:
                         self._changed.clear()
                         await self._changed.wait()
 

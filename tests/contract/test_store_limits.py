@@ -12,6 +12,9 @@ from kernel.store.postgres import PostgresStore
 from tests.contract.callers import append, open_store, session
 from tests.contract.conftest import Counted
 
+SENT = """
+select count(*) from pg_locks join pg_database on pg_database.oid = pg_locks.database
+where datname = current_database() and locktype = 'advisory' and not granted"""
 TAKE_THE_LOCK = "select pg_advisory_xact_lock('facts'::regclass::oid::bigint)"
 
 
@@ -62,6 +65,21 @@ async def test_urgent_appends_overtake_those_that_wait(narrow_store: PostgresSto
     await asyncio.gather(*tasks)
     order = [recorded.stream for recorded in await narrow_store.read_all(1, 10)]
     assert order == ["on its way", "suspension", "a", "b", "c"]
+
+
+async def test_an_urgent_append_is_sent_though_a_batch_is_on_its_way(database_url: str) -> None:
+    """An ordinary one alone would wait for that batch, or for company."""
+    async with open_store(database_url) as store, session(database_url, "messaging_api") as looking:
+        await store.append(append("warm"))
+        async with somebody_else_appending(database_url):
+            tasks = await waiting(store, append("on its way"), append("a"), append("suspension", urgent=True))
+            async with asyncio.timeout(5):
+                while await looking.fetchval(SENT) < 2:  # noqa: ASYNC110 - the server has no event for it
+                    await asyncio.sleep(0.01)
+        await asyncio.gather(*tasks)
+        order = [recorded.stream for recorded in await store.read_all(0, 10)]
+    assert sorted(order) == ["a", "on its way", "suspension", "warm"]
+    assert order.index("suspension") < order.index("a")
 
 
 async def test_an_append_whose_deadline_passes_while_it_waits_is_never_sent(
