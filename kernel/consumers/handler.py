@@ -7,7 +7,7 @@ is missing is read, what cannot be taken in is parked. For its own faults the ca
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from datetime import datetime
 
 import structlog
@@ -31,6 +31,8 @@ from kernel.relay.headers import Headers
 from kernel.store.connections import LOST
 
 log = structlog.get_logger()
+
+OPENED_BETWEEN_TURNS = 100  # records
 
 
 Ahead = dict[Record, tuple[Headers, Task | None]]
@@ -135,7 +137,7 @@ class BatchHandler:
 
             async def following() -> tuple[list[Record], Ahead]:
                 page: list[Record] = await anext(pages, [])
-                return page, self._opened_ahead(page)
+                return page, await self._opened_ahead(page)
 
             coming = asyncio.create_task(following())
             try:
@@ -181,12 +183,16 @@ class BatchHandler:
         except (Poison, UnknownFactType) as reason:
             return Task(record, poison=repr(reason))
 
-    def _opened_ahead(self, records: Iterable[Record]) -> Ahead:
+    async def _opened_ahead(self, records: Iterable[Record]) -> Ahead:
         found: Ahead = {}
-        for record in records:
-            with suppress(Poison, UnknownFactType):  # What cannot be opened fails when its turn comes.
+        for number, record in enumerate(records, 1):
+            try:
                 headers = relay_headers.decode(record.headers)
                 found[record] = headers, self._listing.task(record, headers, self._since)
+            except (Poison, UnknownFactType):
+                pass  # What cannot be opened fails when its turn comes.
+            if number % OPENED_BETWEEN_TURNS == 0:
+                await asyncio.sleep(0)  # So that the page before is with the server while this one is opened.
         return found
 
     def _tasks(

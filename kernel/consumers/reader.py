@@ -103,8 +103,11 @@ class LogReader:
                     if records[0].offset != left[place].start:
                         raise LogChanged(f"the log does not hold {_told({place: left[place]})}")
                     left[place] = range(records[-1].offset + 1, left[place].stop)
-                yield [record_of(e) for place, page in fetched.items() for e in page if e.offset < left[place].stop]
+                page = [record_of(e) for place, some in fetched.items() for e in some if e.offset < left[place].stop]
+                # Kafka keeps a request for half a second when there is no more of what it asks for.
+                consumer.pause(*(place for place, offsets in left.items() if not offsets))
                 left = {place: offsets for place, offsets in left.items() if offsets}
+                yield page
 
 
 def _told(ranges: Mapping[TopicPartition, range]) -> str:
