@@ -142,8 +142,8 @@ class Interceptor(grpc.aio.ServerInterceptor):
         if checked.rejected is not None:
             raise checked.rejected
         current.set(checked.call)
-        if checked.call.request_id:
-            bind_contextvars(request_id=checked.call.request_id)
+        if checked.request_id:
+            bind_contextvars(request_id=checked.request_id)
         return checked.request
 
     def _take_many(
@@ -169,8 +169,8 @@ def _checked(method: Method, request: Message, call: CallContext) -> Checked[Mes
         method.check(request)
         person = acting_person(method, call.caller, request)
     except Rejected as rejected:
-        return Checked(request, call.of("", request_id), rejected)
-    return Checked(request, call.of(person, request_id), None)
+        return Checked(request, "", request_id, call, rejected)
+    return Checked(request, person, request_id, call, None)
 
 
 async def _hear_first(context: Context) -> None:

@@ -1,9 +1,10 @@
 """Streams of requests: every message is checked like a call of its own, and a stopping server ends the stream."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from kernel.errors import Rejected
 from kernel.grpc.call import CallContext
@@ -13,42 +14,105 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
-class Checked(Generic[Request]):
+class StreamLimits:
+    """`idle_seconds`: how long the next message is waited for. `age_seconds`: how long messages are taken at all."""
+
+    idle_seconds: float
+    age_seconds: float
+
+
+class Checked(NamedTuple, Generic[Request]):
     """One message of a stream, for whom it acts, and why it must not be carried out, if it must not."""
 
     request: Request
-    call: CallContext
+    person: str
+    request_id: str
+    stream: CallContext
     rejected: Rejected | None
+
+    @property
+    def call(self) -> CallContext:
+        """The call that the message makes."""
+        return self.stream.of(self.person, self.request_id)
+
+
+class Reading:
+    """Reads messages for one task, until their end or its own: then that task, should it wait, no longer does.
+
+    A timeout for every message would cost ten times as much as the one timer that looks whether it is time.
+    """
+
+    def __init__(self, messages: AsyncIterator[bytes], limits: StreamLimits | None) -> None:
+        self._messages = messages
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self._waiting_since: float | None = None
+        self._is_ended = False
+        self._ends_at = self._loop.time() + limits.age_seconds if limits else 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._look()
+
+    async def next(self) -> bytes | None:
+        """Returns None at the end."""
+        if self._is_ended or self._task is None:
+            return None
+        self._waiting_since = self._loop.time()
+        try:
+            return await anext(self._messages)
+        except StopAsyncIteration:
+            return None
+        except asyncio.CancelledError:
+            if self._is_ended and self._task.uncancel() == 0:
+                return None
+            raise
+        finally:
+            self._waiting_since = None
+
+    def end(self) -> None:
+        if self._is_ended:
+            return
+        self._is_ended = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is not None and self._waiting_since is not None:
+            self._task.cancel()
+
+    def _look(self) -> None:
+        """Ends when it is time, and looks again when it may be."""
+        if self._limits is None:
+            return
+        now = self._loop.time()
+        ends_at = min(self._ends_at, (self._waiting_since or now) + self._limits.idle_seconds)
+        if now >= ends_at:
+            self.end()
+        else:
+            self._timer = self._loop.call_at(ends_at, self._look)
 
 
 class Draining:
-    """Says that the server is stopping, and ends waiting for next messages of streams."""
+    """Says that the server is stopping, and ends the reading of streams."""
 
     def __init__(self) -> None:
         self.is_on = False
-        self._waiting: set[asyncio.Task[Any]] = set()
+        self._readings: set[Reading] = set()
 
     def begin(self) -> None:
-        if self.is_on:
-            return
         self.is_on = True
-        for task in self._waiting:
-            task.cancel()
+        for reading in self._readings:
+            reading.end()
 
-    async def next_of(self, messages: AsyncIterator[bytes]) -> bytes:
-        """Raises StopAsyncIteration at the end of the messages, and when draining begins."""
-        task = asyncio.current_task()
-        if self.is_on or task is None:
-            raise StopAsyncIteration
-        self._waiting.add(task)  # A timeout to be moved, for every message, would cost ten times as much.
+    @contextmanager
+    def ends(self, reading: Reading) -> Iterator[None]:
+        """Ends the reading at the latest when draining begins, or the block does."""
+        self._readings.add(reading)
         try:
-            return await anext(messages)
-        except asyncio.CancelledError:
-            if self.is_on and task.uncancel() == 0:
-                raise StopAsyncIteration from None
-            raise
+            if self.is_on:
+                reading.end()
+            yield
         finally:
-            self._waiting.discard(task)
+            self._readings.discard(reading)
+            reading.end()
 
 
 class Requests(Generic[Request]):
@@ -63,18 +127,18 @@ class Requests(Generic[Request]):
         self._draining = draining
         self._check = check
 
-    def __aiter__(self) -> "Requests[Request]":
-        return self
+    async def __aiter__(self) -> AsyncIterator[Request]:
+        async for checked in self.each():
+            if checked.rejected is not None:
+                raise checked.rejected
+            yield checked.request
 
-    async def __anext__(self) -> Request:
-        checked = await self.next_checked()
-        if checked.rejected is not None:
-            raise checked.rejected
-        return checked.request
-
-    async def next_checked(self) -> Checked[Request]:
-        """Raises StopAsyncIteration at the end, Rejected for bytes that are no message: they cannot be answered."""
-        return self._check(await self._draining.next_of(self._messages))
+    async def each(self, limits: StreamLimits | None = None) -> AsyncIterator[Checked[Request]]:
+        """Raises Rejected for bytes that are no message: they cannot be answered."""
+        reading = Reading(self._messages, limits)
+        with self._draining.ends(reading):
+            while (message := await reading.next()) is not None:
+                yield self._check(message)
 
 
 class Window(Generic[Item]):
@@ -87,11 +151,12 @@ class Window(Generic[Item]):
         self._changed = asyncio.Event()
         self._has_room = asyncio.Event()
 
-    async def put(self, item: Item) -> None:
+    async def put(self, *items: Item) -> None:
+        """Puts all of them as soon as there is room for one."""
         while len(self._items) >= self._items_max:
             self._has_room.clear()
             await self._has_room.wait()
-        self._items.append(item)
+        self._items += items
         self._changed.set()
 
     def close(self) -> None:
@@ -109,17 +174,16 @@ class Window(Generic[Item]):
         return taken
 
 
-async def each(requests: AsyncIterator[Request]) -> AsyncIterator[Checked[Request]]:
-    """Takes what the handler of a stream was given. Yields every message with the call it makes; one that is not to be
-    carried out has `rejected` set and leaves the stream open:
+def each(requests: AsyncIterator[Request], limits: StreamLimits | None = None) -> AsyncIterator[Checked[Request]]:
+    """Takes what the handler of a stream was given. Yields, to one task, every message with the call it makes; one that
+    is not to be carried out has `rejected` set and leaves the stream open:
 
         async for checked in each(requests):
             if checked.rejected:
                 yield refused(checked.request, checked.call.answer_to(checked.rejected))
+
+    At a limit it ends as if the caller had ended it.
     """
     given: Any = requests
-    while True:
-        try:
-            yield await given.next_checked()
-        except StopAsyncIteration:
-            return
+    checked: AsyncIterator[Checked[Request]] = given.each(limits)
+    return checked

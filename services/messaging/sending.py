@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import datetime
 
 from holdspace.messaging.v1.service_pb2 import (
@@ -22,19 +21,13 @@ from kernel.facts import set_timestamp
 from kernel.freshness import LaneFreshness
 from kernel.grpc.call import CallContext, current_call
 from kernel.grpc.reads import Reads
-from kernel.grpc.streams import Checked, Window, each
+from kernel.grpc.streams import Checked, StreamLimits, Window, each
 from kernel.ids import Ids
 from kernel.requests import call_request
 from kernel.routes import Asked
 from services.messaging.domain.conversation import Conversation, SendMessage
 
 UNTAKEN_MAX = 128  # of one stream: messages that wait while others are under way, and answers not written yet
-
-
-@dataclass(frozen=True, slots=True)
-class StreamLimits:
-    idle_seconds: float
-    age_seconds: float
 
 
 class Sending:
@@ -68,7 +61,7 @@ class Sending:
 
     async def stream(self, requests: AsyncIterator[SendStreamRequest]) -> AsyncIterator[SendStreamResponse]:
         """Answers as messages commit. What comes while others are under way goes together, in the order sent. Reads on
-        only while there is room for answers.
+        only while there is room for answers, and ends at a limit as its caller would: what was sent is still answered.
         """
         call = current_call()
         came: Window[Checked[SendStreamRequest]] = Window(UNTAKEN_MAX)
@@ -76,14 +69,13 @@ class Sending:
 
         async def read() -> None:
             with closing(came):
-                async for checked in self._within_limits(requests):
+                async for checked in each(requests, self._limits):
                     await came.put(checked)
 
         async def work() -> None:
             with closing(answers):
                 while taken := await came.take():
-                    for response in await self._responses(taken, call):
-                        await answers.put(response)
+                    await answers.put(*await self._responses(taken, call))
 
         tasks = [asyncio.create_task(read()), asyncio.create_task(work())]
         try:
@@ -95,21 +87,6 @@ class Sending:
         finally:
             for task in tasks:
                 task.cancel()
-
-    async def _within_limits(
-        self, requests: AsyncIterator[SendStreamRequest]
-    ) -> AsyncIterator[Checked[SendStreamRequest]]:
-        """Ends an idle or old stream as its caller would: what was sent is still answered."""
-        loop = asyncio.get_running_loop()
-        ends_at = loop.time() + self._limits.age_seconds
-        messages = each(requests)
-        while True:
-            try:
-                async with asyncio.timeout_at(min(ends_at, loop.time() + self._limits.idle_seconds)):
-                    checked = await anext(messages)
-            except (TimeoutError, StopAsyncIteration):
-                return
-            yield checked
 
     async def _responses(
         self, came: Sequence[Checked[SendStreamRequest]], call: CallContext

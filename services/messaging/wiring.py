@@ -8,6 +8,7 @@ from holdspace.messaging.v1 import events_pb2, service_pb2_grpc
 from holdspace.moderation.v1 import events_pb2 as moderation_events_pb2
 from holdspace.scheduling.v1 import events_pb2 as scheduling_events_pb2
 from kernel.facts import FactTypes
+from kernel.grpc.streams import StreamLimits
 from kernel.metrics import Metrics
 from kernel.process import MIGRATE, Role
 from kernel.service import Definition, ForeignFacts, Migrating, Work, open_parts
@@ -17,7 +18,7 @@ from services.messaging.importing import Importing
 from services.messaging.messages import Messages
 from services.messaging.projections import READ_MODEL
 from services.messaging.reactions import LANES, REACTIONS, own_reactions
-from services.messaging.sending import Sending, StreamLimits
+from services.messaging.sending import Sending
 from services.messaging.settings import Settings
 
 MESSAGING = Definition(
