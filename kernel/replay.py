@@ -99,5 +99,12 @@ def _page(columns: Sequence[Any]) -> Page:
     positions, facts, times = columns
     if positions is None:
         return Page()
-    # PostgreSQL's binary array: 20 bytes of head, then for each element its length and, here, its microseconds.
-    return Page(positions, facts, struct.unpack_from(">" + "4xq" * len(facts), times, 20))
+    return Page(positions, facts, instants(times, len(facts)))
+
+
+def instants(array: bytes, count: int) -> Sequence[int]:
+    """Takes PostgreSQL's binary array of instants; returns microseconds since SERVER_EPOCH.
+
+    20 bytes of head, then for each its length and value. As datetimes they would cost more than the facts themselves.
+    """
+    return struct.unpack_from(">" + "4xq" * count, array, 20)

@@ -16,6 +16,10 @@ STREAM_CHARACTERS_MAX = 512
 MICROSECOND = timedelta(microseconds=1)
 
 
+Encoded = list[tuple[str, bytes]]
+"""Names and values; numbers are decimal, instants microseconds since 1970."""
+
+
 class Headers(NamedTuple):
     source: str  # <service>/<cell>/<epoch>
     position: int
@@ -23,39 +27,35 @@ class Headers(NamedTuple):
     version: int
     recorded_at: datetime
 
-    def encode(self, at: int | None = None) -> list[tuple[str, bytes]]:
-        """Returns names and values; numbers are decimal. `at`: `recorded_at` in microseconds since 1970, if known."""
+    def encode(self) -> Encoded:
         source, position, stream, version, recorded_at = self
-        return [
-            ("source", source.encode()),
-            ("position", b"%d" % position),
-            ("stream", stream.encode()),
-            ("version", b"%d" % version),
-            ("recorded_at", b"%d" % (microseconds(recorded_at) if at is None else at)),
-        ]
+        return encode(source.encode(), position, stream, version, microseconds(recorded_at))
+
+
+def encode(source: bytes, position: int, stream: str, version: int, recorded_at: int) -> Encoded:
+    """Returns the headers of these values; `recorded_at` in microseconds since 1970."""
+    return [
+        ("source", source),
+        ("position", b"%d" % position),
+        ("stream", stream.encode()),
+        ("version", b"%d" % version),
+        ("recorded_at", b"%d" % recorded_at),
+    ]
 
 
 def decode(headers: Sequence[tuple[str, bytes]]) -> Headers:
     """Raises Poison unless every header is there and holds what the relay puts into it. Others are passed over."""
     try:
-        names, values = zip(*headers, strict=True)
-        if names != Headers._fields:  # The relay writes them in this order, and looking each up costs as much again.
-            found = dict(headers)
-            values = tuple(found[name] for name in Headers._fields)
-        source, position, stream, version, recorded_at = values
-        decoded = Headers(
-            _source(source),
-            int(position),
-            stream.decode(),
-            int(version),
-            EPOCH + timedelta(0, 0, int(recorded_at)),
-        )
+        found = dict(headers)
+        source, stream = _source(found["source"]), found["stream"].decode()
+        position, version = int(found["position"]), int(found["version"])
+        recorded_at = EPOCH + timedelta(0, 0, int(found["recorded_at"]))
     except (KeyError, ValueError, OverflowError, AttributeError) as error:
         raise Poison("headers that no relay wrote") from error
-    in_range = 0 < decoded.position <= BIGINT_MAX and 0 < decoded.version <= INTEGER_MAX
-    if not in_range or not _is_stream(decoded.stream):
+    in_range = 0 < position <= BIGINT_MAX and 0 < version <= INTEGER_MAX
+    if not in_range or not 0 < len(stream) <= STREAM_CHARACTERS_MAX or "\0" in stream:
         raise Poison("headers that no relay wrote")
-    return decoded
+    return Headers(source, position, stream, version, recorded_at)
 
 
 @lru_cache(1_024)  # There are few, and each comes with every fact of its service.
@@ -69,7 +69,3 @@ def _source(encoded: bytes) -> str:
 def microseconds(instant: datetime) -> int:
     """Returns whole microseconds since 1970; exact, unlike a float of seconds."""
     return (instant - EPOCH) // MICROSECOND
-
-
-def _is_stream(name: str) -> bool:
-    return 0 < len(name) <= STREAM_CHARACTERS_MAX and "\0" not in name

@@ -17,7 +17,7 @@ from aiokafka.structs import RecordMetadata
 from holdspace.kernel.v1.envelope_pb2 import Watermark
 from kernel.errors import WrongSetting
 from kernel.facts import timestamp
-from kernel.relay.headers import Headers, microseconds
+from kernel.relay.headers import Encoded
 
 BATCH_BYTES_MAX = 768 * 1024
 REQUEST_TIMEOUT_MS = 8_000
@@ -30,7 +30,8 @@ class Outgoing(NamedTuple):  # A frozen dataclass takes five times as long to ma
     topic: str
     key: bytes
     value: bytes  # the envelope as it is stored
-    headers: Headers
+    recorded_at: int  # microseconds since 1970
+    headers: Encoded
 
 
 Batches = dict[TopicPartition, deque[BatchBuilder]]
@@ -58,17 +59,16 @@ class Publisher:
 
     def batches(self, facts: Iterable[Outgoing]) -> Batches:
         found: Batches = {}
-        for topic, key, value, headers in facts:
+        for topic, key, value, recorded_at, headers in facts:
             places = self._places[topic]
             place = places[partition_of(key, len(places))]
-            at = microseconds(headers.recorded_at)
-            record = {"timestamp": at // 1000, "key": key, "value": value, "headers": headers.encode(at)}
+            at = recorded_at // 1000
             queue = found.get(place)
             if queue is None:
                 queue = found[place] = deque([self._producer.create_batch()])
-            if queue[-1].append(**record) is None:  # It is full.
+            if queue[-1].append(timestamp=at, key=key, value=value, headers=headers) is None:  # It is full.
                 queue.append(self._producer.create_batch())
-                queue[-1].append(**record)
+                queue[-1].append(timestamp=at, key=key, value=value, headers=headers)
         return found
 
     async def send(self, batches: Batches) -> int:

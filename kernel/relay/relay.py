@@ -5,7 +5,6 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol
 
 import structlog
@@ -13,11 +12,12 @@ from aiokafka.errors import KafkaError
 
 from kernel.backoff import backoff_seconds
 from kernel.facts import FactTypes, UnknownFactType, open_envelope
-from kernel.relay.headers import Headers
+from kernel.relay.headers import encode, microseconds
 from kernel.relay.publisher import Batches, Outgoing, Publisher, publisher
 from kernel.relay.restored import refuse_restored
 from kernel.relay.session import RelaySession, relay_session
 from kernel.relay.source import READ_EPOCH, Source
+from kernel.replay import SERVER_EPOCH, instants
 from kernel.tasks import first_to_end
 
 READ_CHECKPOINT = "select position from relay_checkpoint"
@@ -26,14 +26,15 @@ ADVANCE = "update relay_checkpoint set position = $1 where position < $1"
 # Saves how far Kafka has acknowledged on the way, when it is time to: nothing waits for a round trip of its own.
 READ_PAGE = """
 with advanced as (update relay_checkpoint set position = $3 where position < $3)
-select array_agg(position), array_agg(stream), array_agg(version), array_agg(recorded_at), array_agg(fact)
+select array_agg(position), array_agg(stream), array_agg(version), array_send(array_agg(recorded_at)), array_agg(fact)
 from (select * from facts where position > $1 and position <= $1 + $2 order by position) page"""
 # The time is taken before the statement's snapshot: every fact committed by then is at or below the head.
 READ_MOMENT = "select statement_timestamp() as store_time, coalesce(max(position), 0) as head from facts"
 
-PAGE_FACTS_MAX = 1_000
+PAGE_FACTS_MAX = 4_000  # a page costs almost as much as 1,000 facts beside them: it has a batch for each partition
 POLL_SECONDS = 0.25  # the net under a lost notification
 WATERMARK_SECONDS = 1.0
+SERVER_EPOCH_MICROSECONDS = microseconds(SERVER_EPOCH)
 SAVE_SECONDS = 0.1  # between checkpoints of short pages; a crash sends again what was sent since
 PATIENCE_SECONDS = 5.0
 
@@ -51,6 +52,10 @@ class RelayMetrics(Protocol):
         """Whether this process holds the lease."""
 
 
+Columns = Sequence[Any]
+"""A page as READ_PAGE returns it; all None where there is no fact."""
+
+
 class GapInStore(Exception):  # noqa: N818 - names the finding
     """Positions are dense; a missing one means that the store was tampered with or is broken."""
 
@@ -62,10 +67,6 @@ class Page:
     position: int
     facts: int
     batches: Batches
-
-    @property
-    def is_full(self) -> bool:
-        return self.facts == PAGE_FACTS_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,28 +163,41 @@ class Relay:
         await first_to_end(self._send_pages(session, kafka, source), self._send_watermarks(session, kafka, source))
 
     async def _send_pages(self, session: RelaySession, kafka: Publisher, source: str) -> None:
-        """Sends one page after the other. While a full one is on its way, the next is read and made ready."""
-        read = partial(self._read_page, session, kafka, source)
-        page = await read(self._position)
-        while True:
-            if not page.is_full:
-                await self._send(kafka, page)
-                await session.wait_for_facts(POLL_SECONDS)  # It returns at once when any were told of meanwhile.
-                page = await read(page.position)
-                continue
-            ahead = asyncio.ensure_future(read(page.position))
-            try:
-                await self._send(kafka, page)
-                await session.fetch(ADVANCE, page.position)  # A crash sends one page again, not two.
-                page = await ahead
-            finally:
-                ahead.cancel()
+        """Sends one page after the other. While one is on its way, the next is made ready and the one after it read."""
+        position = self._position
+        reading = self._read(session, position)
+        sending = asyncio.create_task(asyncio.sleep(0))
+        try:
+            while True:
+                columns = await reading
+                is_full = len(columns[0] or ()) == PAGE_FACTS_MAX
+                if is_full:
+                    reading = self._read(session, position + PAGE_FACTS_MAX)
+                    await asyncio.sleep(0)  # It is sent before this page is worked on.
+                page = self._page(kafka, columns, position, source)
+                position = page.position
+                await sending
+                if is_full:
+                    sending = asyncio.create_task(self._send(session, kafka, page))
+                else:
+                    await self._send(session, kafka, page)
+                    await session.wait_for_facts(POLL_SECONDS)  # It returns at once when any were told of meanwhile.
+                    reading = self._read(session, position)
+        finally:
+            for task in (reading, sending):
+                task.cancel()
+            await asyncio.gather(reading, sending, return_exceptions=True)
 
-    async def _read_page(self, session: RelaySession, kafka: Publisher, source: str, after: int) -> Page:
-        columns = (await session.fetch(READ_PAGE, after, PAGE_FACTS_MAX, self._to_save()))[0]
-        positions = columns[0] or []
-        batches = kafka.batches(self._outgoing(columns, after, source)) if positions else {}
-        return Page(after + len(positions), len(positions), batches)
+    def _read(self, session: RelaySession, after: int) -> asyncio.Task[Columns]:
+        async def read() -> Columns:
+            (columns,) = await session.fetch(READ_PAGE, after, PAGE_FACTS_MAX, self._to_save())
+            return tuple(columns)
+
+        return asyncio.create_task(read())
+
+    def _page(self, kafka: Publisher, columns: Columns, after: int, source: str) -> Page:
+        facts = len(columns[0] or ())
+        return Page(after + facts, facts, kafka.batches(self._outgoing(columns, after, source)) if facts else {})
 
     def _to_save(self) -> int:
         """Returns the position to be saved with the next page's reading, 0 when none is."""
@@ -193,13 +207,16 @@ class Relay:
         self._save_at = now + SAVE_SECONDS
         return self._position
 
-    async def _send(self, kafka: Publisher, page: Page) -> None:
-        if page.facts:
-            with self._expecting_an_answer():
-                published = await kafka.send(page.batches)
-            self._position = page.position
-            self._advanced.set()
-            self._metrics.relayed(published)
+    async def _send(self, session: RelaySession, kafka: Publisher, page: Page) -> None:
+        if not page.facts:
+            return
+        with self._expecting_an_answer():
+            published = await kafka.send(page.batches)
+        self._position = page.position
+        self._advanced.set()
+        self._metrics.relayed(published)
+        if page.facts == PAGE_FACTS_MAX:
+            await session.fetch(ADVANCE, page.position)  # A crash sends one page again, not two.
 
     async def _send_watermarks(self, session: RelaySession, kafka: Publisher, source: str) -> None:
         """Says once a second how far everything has come that was recorded by then. No fact waits for it."""
@@ -212,12 +229,13 @@ class Relay:
                 await kafka.watermark(source, self._position, moment["store_time"])
             await asyncio.sleep(WATERMARK_SECONDS)
 
-    def _outgoing(self, columns: Sequence[Sequence[Any]], after: int, source: str) -> Iterator[Outgoing]:
+    def _outgoing(self, columns: Columns, after: int, source: str) -> Iterator[Outgoing]:
         """Takes a page's columns; yields what is published, in order. Raises UnknownFactType, Poison or GapInStore."""
-        topics = self._topics
-        expected = after
-        for position, stream, version, at, fact in zip(*columns, strict=True):
-            expected += 1
+        topics, encoded_source = self._topics, source.encode()
+        positions, streams, versions, times, facts = columns
+        recorded = instants(times, len(facts))
+        rows = zip(positions, streams, versions, recorded, facts, strict=True)
+        for expected, (position, stream, version, since_epoch, fact) in enumerate(rows, after + 1):
             if position != expected:
                 raise GapInStore(f"{source} has no fact at position {expected}")
             envelope = open_envelope(fact)
@@ -225,4 +243,6 @@ class Relay:
             if topic is None:
                 raise UnknownFactType(f"{envelope.type} at position {expected}")
             if topic:
-                yield Outgoing(topic, envelope.key.encode(), fact, Headers(source, position, stream, version, at))
+                at = SERVER_EPOCH_MICROSECONDS + since_epoch
+                headers = encode(encoded_source, position, stream, version, at)
+                yield Outgoing(topic, envelope.key.encode(), fact, at, headers)

@@ -14,7 +14,7 @@ from holdspace.messaging.v1 import events_pb2 as messaging_events_pb2
 from holdspace.moderation.v1 import events_pb2 as moderation_events_pb2
 from kernel.facts import FactTypes, Origin
 from kernel.grpc.revision import Revision
-from kernel.relay.headers import Headers
+from kernel.relay.headers import Headers, microseconds
 from kernel.relay.publisher import Outgoing, Publisher, publisher
 
 TYPES = {"messaging": FactTypes(messaging_events_pb2), "moderation": FactTypes(moderation_events_pb2)}
@@ -66,7 +66,8 @@ class Elsewhere:
         source, position = self._source(said.service), self._positions[said.service]
         fact_type, key = TYPES[said.service].of(type(said.payload)), said.payload.client_id
         headers = Headers(source, position, f"client-{key}", said.version, datetime.now(UTC))
-        return Outgoing(fact_type.topic, key.encode(), said.envelope, headers)
+        recorded_at = microseconds(headers.recorded_at)
+        return Outgoing(fact_type.topic, key.encode(), said.envelope, recorded_at, headers.encode())
 
     async def beat(self) -> None:
         """Tells everybody how far it has come, as a relay does, until it is cancelled."""

@@ -13,7 +13,7 @@ from kernel.consumers.records import Record
 from kernel.errors import WrongSetting
 from kernel.facts import UnknownFactType, open_envelope
 from kernel.relay.headers import Headers, decode
-from kernel.relay.relay import Relay
+from kernel.relay.relay import PAGE_FACTS_MAX, Relay
 from kernel.relay.restored import StoreRestored
 from kernel.relay.session import relay_session
 from kernel.relay.source import reconcile
@@ -21,7 +21,7 @@ from tests.integration.bench import Bench, Seen, bench, handler, until, until_at
 from tests.integration.published import SERVICE, SOURCE, Vocabulary, new_topic_name, record_facts
 from tests.integration.worker import Task, relay
 
-FACTS = 2_000
+FACTS = 2 * PAGE_FACTS_MAX
 SUBJECTS = 50
 
 
@@ -92,14 +92,14 @@ async def test_a_relay_killed_before_its_checkpoint_sends_again_and_the_effect_i
     async with made.connection.transaction():
         await made.connection.execute("select from relay_checkpoint for update")
         killed = made.start("relay")
-        await until_at_least(lambda: sent(made), 1_000, 10)
+        await until_at_least(lambda: sent(made), PAGE_FACTS_MAX, 10)
         killed.signal(signal.SIGKILL)
         await asyncio.sleep(3.5)  # until its session gives up on the checkpoint, which it would still write
 
     await relay_all(made, FACTS)
 
     records = await made.records()
-    assert len(records) == FACTS + 1_000, "a page is there twice, so the consumer had something to drop"
+    assert len(records) == FACTS + PAGE_FACTS_MAX, "a page is there twice, so the consumer had something to drop"
     seen = Seen()
     await (await handler(made, "c", seen)).handle(records)
     assert in_order(seen.numbers, FACTS)
