@@ -32,7 +32,7 @@ PARTITIONS = 24
 PER_SECOND = 500
 SECONDS = 6.0
 PAIRS = 1_000
-BACKLOG = 30_000
+BACKLOG = 100_000
 ARRIVE_SECONDS_MAX = 60.0
 
 ALONE = f"commit to Kafka, {PER_SECOND} facts/s, the relay in a process of its own"
