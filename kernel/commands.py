@@ -119,13 +119,13 @@ class CommandPath:
         once goes to the store at once. Commands that claim, or set timers, cannot be taken so.
         """
         lines: dict[str, _Line] = {}
-        in_line = []
+        places: list[tuple[_Line, int]] = []
         for one in asked:
             route = self._routes[type(one.command)]
             stream = route.stream(one.command)
             line = lines.get(stream) or lines.setdefault(stream, _Line(stream, route))
+            places.append((line, len(line.asked)))
             line.asked.append(one)
-            in_line.append(line)
         async with asyncio.TaskGroup() as group:
             at_hand = []
             for line in lines.values():
@@ -140,8 +140,7 @@ class CommandPath:
                     self._turns.give_back(line.stream)
             rest = [line for line in at_hand if len(line.told) < len(line.asked)]
             await asyncio.gather(*(self._run_rest(line, deadline) for line in rest))
-        told = {stream: iter(line.told) for stream, line in lines.items()}
-        return [next(told[line.stream]) for line in in_line]
+        return [line.told[number] for line, number in places]
 
     def stream_of(self, command: Command) -> str:
         """Returns the stream a command runs on. Raises KeyError for a command without a route."""
@@ -200,8 +199,10 @@ class CommandPath:
                 line.told += [error] * len(line.asked)
         else:
             for line in lines:
-                appended = [(one, outcome) for one in line.decided if (outcome := next(told)) is not None]
-                line.told += [self._remember(line.route, *both) for both in appended]
+                for one in line.decided:
+                    outcome = next(told)
+                    if outcome is not None:
+                        line.told.append(self._remember(line.route, one, outcome))
 
     async def _run_rest(self, line: _Line, deadline: float | None) -> None:
         """Runs one by one what was not appended ahead."""

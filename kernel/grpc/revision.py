@@ -1,14 +1,13 @@
 """How callers read their own writes: a mutation returns a revision, and a read waits for what it names."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from holdspace.kernel.v1 import tokens_pb2
 from kernel.errors import Rejected
 from kernel.grpc.opaque import seal, unseal
 
 
-@dataclass(frozen=True, slots=True)
-class Revision:
+class Revision(NamedTuple):
     source: str  # service, cell and epoch of the store
     position: int  # of the last fact that the mutation appended or rests on
 

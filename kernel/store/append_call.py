@@ -1,7 +1,7 @@
 """A batch of appends as the arguments of the SQL function `append`, and its row as outcomes."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -56,12 +56,21 @@ def _extras(appends: Sequence[tuple[int, Append]]) -> list[list[Any] | None]:
     """Returns dependencies, claims, timers and attachments of the appends that have any, each with its place."""
     if not appends:
         return [None] * 11
-    depended = [(place, stream, version) for place, a in appends for stream, version in a.depends_on.items()]
+    depended = [(place, stream, version) for place, on in _dependencies(appends) for stream, version in on.items()]
     claimed = [(place, _claims(a)) for place, a in appends if a.claims or a.releases]
     timed = [row for place, a in appends for row in _timers(place, a)]
     attached = [(place, b.id, b.content) for place, a in appends for b in a.attachments]
     attached.sort(key=lambda body: body[1])  # in one order everywhere, against deadlocks
     return [*_columns(3, depended), *_columns(2, claimed), *_columns(3, timed), *_columns(3, attached)]
+
+
+def _dependencies(appends: Sequence[tuple[int, Append]]) -> Iterator[tuple[int, Mapping[str, int]]]:
+    """Of appends that follow each other on a stream and depend on the same, the first speaks for those behind it."""
+    stream, depends_on = "", None
+    for place, append in appends:
+        if append.stream != stream or append.depends_on != depends_on:
+            stream, depends_on = append.stream, append.depends_on
+            yield place, depends_on
 
 
 def outcomes(appends: Sequence[Append], head: int, numbers: Sequence[int], answers: str) -> list[Appended]:

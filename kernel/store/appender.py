@@ -10,7 +10,7 @@ from typing import Protocol
 import asyncpg
 
 from kernel.errors import Poison, StoreUnavailable
-from kernel.store.append_call import APPEND, arguments, outcomes
+from kernel.store.append_call import APPEND, OUTCOMES, arguments, outcomes
 from kernel.store.batches import AppendQueue, Waiting
 from kernel.store.connections import GONE, TRANSIENT
 from kernel.store.interface import Append, Appended, Outcome, Request
@@ -83,8 +83,8 @@ class Appender:
                     waiting.answer.set_result(Appended(Outcome.STALE, waiting.append.stream))
         else:
             committed()
-            for outcome, count in Counter(result.outcome for result in results).items():
-                self._metrics.appended(outcome.name, count)
+            for outcome, count in Counter([int(result.outcome) for result in results]).items():
+                self._metrics.appended(OUTCOMES[outcome].name, count)
             for waiting, result in zip(batch, results, strict=True):
                 if not waiting.answer.done():
                     waiting.answer.set_result(result)

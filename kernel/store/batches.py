@@ -30,8 +30,7 @@ class Waiting:
 
     @property
     def bytes(self) -> int:
-        size = sum(map(len, self.append.facts))
-        return size + sum(len(a.content) for a in self.append.attachments) if self.append.attachments else size
+        return sum(map(len, self.append.facts)) + sum([len(one.content) for one in self.append.attachments])
 
 
 @dataclass(slots=True)

@@ -53,9 +53,9 @@ class Sending:
 
     async def many(self, request: SendManyRequest, call: CallContext) -> SendManyResponse:
         """Conversations go side by side, the messages of one in the order given."""
-        told = await self._told(request.messages, call)
+        messages = list(request.messages)  # Each look into a repeated field makes its messages' wrappers anew.
         response = SendManyResponse()
-        for message, one in zip(request.messages, told, strict=True):
+        for message, one in zip(messages, await self._told(messages, call), strict=True):
             self._answer(response.results.add(), message.request_id, one, call)
         return response
 

@@ -70,6 +70,14 @@ async def test_a_dependency_that_moved_refuses_its_own_append_and_what_goes_behi
     assert await store.attachment("behind") is None
 
 
+async def test_a_dependency_that_moved_refuses_all_of_a_stream_that_share_it(store: EventStore) -> None:
+    await store.append(append("gate", 0, b"closed"))
+    shared = [append("s", n, b"s", depends_on={"gate": 0}) for n in range(3)]
+    others = [append("t", n, b"t", depends_on={"gate": 1}) for n in range(3)]
+    assert versions(await store.append_all([*shared, *others])) == [None, None, None, 1, 2, 3]
+    assert not await store.read_stream("s")
+
+
 async def test_one_that_no_store_can_take_leaves_those_before_it(store: EventStore) -> None:
     def wrong(stream: str) -> Append:
         return append(stream, 1, b"1", depends_on={"a\0": 0})
