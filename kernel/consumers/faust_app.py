@@ -24,6 +24,10 @@ from kernel.consumers.records import Partition, Record
 from kernel.tasks import is_being_cancelled
 
 FETCH_WAIT_SECONDS = 1.0
+# So long what came of one partition may wait to be taken before aiokafka asks for more of the others alone. Kafka keeps
+# such a request for 1.5 s when they have no more, and meanwhile nothing is asked of the one that has. aiokafka's 0.1 s
+# is less than a large batch takes.
+UNTAKEN_SECONDS_MAX = 10.0
 
 Handle = Callable[[Sequence[Record]], Awaitable[None]]
 
@@ -96,6 +100,10 @@ class _Client(driver.AIOKafkaConsumerThread):
     """Faust's Kafka client, without the thread that it was written for."""
 
     Worker = _Here
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        self._ensure_consumer()._fetcher._prefetch_backoff = UNTAKEN_SECONDS_MAX  # noqa: SLF001 - it is no setting
 
     def _start_thread(self) -> None:
         self._serving = asyncio.ensure_future(self._serve())
