@@ -58,7 +58,7 @@ def _extras(appends: Sequence[tuple[int, Append]]) -> list[list[Any] | None]:
         return [None] * 11
     depended = [(place, stream, version) for place, on in _dependencies(appends) for stream, version in on.items()]
     claimed = [(place, _claims(a)) for place, a in appends if a.claims or a.releases]
-    timed = [row for place, a in appends for row in _timers(place, a)]
+    timed = [row for place, a in appends if a.timers or a.cancelled_timers for row in _timers(place, a)]
     attached = [(place, b.id, b.content) for place, a in appends for b in a.attachments]
     attached.sort(key=lambda body: body[1])  # in one order everywhere, against deadlocks
     return [*_columns(3, depended), *_columns(2, claimed), *_columns(3, timed), *_columns(3, attached)]
