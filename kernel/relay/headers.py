@@ -50,7 +50,7 @@ def decode(headers: Sequence[tuple[str, bytes]]) -> Headers:
         source, stream = _source(found["source"]), found["stream"].decode()
         position, version = int(found["position"]), int(found["version"])
         recorded_at = EPOCH + timedelta(0, 0, int(found["recorded_at"]))
-    except (KeyError, ValueError, OverflowError, AttributeError) as error:
+    except (KeyError, ValueError, TypeError, OverflowError, AttributeError) as error:
         raise Poison("headers that no relay wrote") from error
     in_range = 0 < position <= BIGINT_MAX and 0 < version <= INTEGER_MAX
     if not in_range or not 0 < len(stream) <= STREAM_CHARACTERS_MAX or "\0" in stream:
