@@ -74,8 +74,11 @@ begin
         end loop;
     end if;
 
-    -- Appends of one stream follow each other: what comes after a refused one rests on facts that are not there.
-    if refused then
+    -- Appends of one stream follow each other: what comes after a refused one rests on facts that are not there. Where
+    -- each append has one fact, only one that follows another leads beyond the version after the expected one.
+    if refused and (fact_of is not null
+        or exists (select from unnest(expected, ends) a (version, ending) where a.ending > a.version + 1))
+    then
         outcomes := array(
             select case when a.outcome = 0 and bool_or(a.outcome <> 0) over (partition by a.stream order by a.i) then 3
                 else a.outcome end::smallint

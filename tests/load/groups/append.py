@@ -1,20 +1,15 @@
 """P1, P2: appends of one process beside a client that checks nothing, and beside another library for event sourcing."""
 
-import asyncio
 import random
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Protocol
-
-import asyncpg
+from contextlib import asynccontextmanager
 
 from kernel.store.append_call import APPEND, arguments, outcomes
 from kernel.store.appender import Appender
-from kernel.store.batches import AppendQueue, Waiting
 from kernel.store.connections import connect
 from kernel.store.interface import Append, Appended, Request
-from kernel.store.postgres import APPENDING, PostgresStore
+from kernel.store.postgres import PostgresStore
 from tests.load import peer, pgbench
 from tests.load.load import for_a_while
 from tests.load.measuring import Cell, Figure, Goal, Group, Options, Reading
@@ -67,10 +62,6 @@ def an_append(fact: bytes, *, has_dependency: bool = False) -> Append:
     return Append(stream, 0, [fact], Request(number[:32], number[32:]), depends_on=depends_on)
 
 
-class Appends(Protocol):
-    async def append(self, append: Append) -> Appended: ...
-
-
 class WithoutRequest(Appender):
     """An appender that looks no request up and keeps none, which nothing in the product does."""
 
@@ -82,41 +73,19 @@ class WithoutRequest(Appender):
         return outcomes(appends, row["head"], row["outcomes"], row["answers"])
 
 
-class StoreWithoutRequests:
-    """Appends in the store's batches, two under way, decided by the expected version alone."""
+class StoreWithoutRequests(PostgresStore):
+    """The store, but that the expected version alone decides."""
 
-    def __init__(self, database_url: str) -> None:
-        self._database_url = database_url
-        self._queue = AppendQueue(waiting_max=2 * CALLERS, batch_max=128)
-
-    async def append(self, append: Append) -> Appended:
-        answer: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
-        self._queue.put(Waiting(append, answer))
-        return await answer
-
-    @asynccontextmanager
-    async def opened(self) -> AsyncIterator["StoreWithoutRequests"]:
-        appenders = [WithoutRequest(self._queue, self._connect, _never_lost, Uncounted()) for _ in range(2)]
-        running = [asyncio.create_task(appender.run(lambda: None)) for appender in appenders]
-        try:
-            yield self
-        finally:
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
-            for appender in appenders:
-                await appender.close()
-
-    async def _connect(self) -> asyncpg.Connection:
-        return await connect(self._database_url, role="messaging_api", search_path="messaging, public", **APPENDING)
-
-
-async def _never_lost(request: Request) -> Appended | None:
-    raise AssertionError("a connection was lost, and without a request nobody knows what became of its appends")
+    def __init__(self, database_url: str, service: str) -> None:
+        super().__init__(database_url, service, Uncounted())
+        self._appenders = [
+            WithoutRequest(self._queue, self._connect_to_append, self.find_request, Uncounted())
+            for _ in self._appenders
+        ]
 
 
 def appending(
-    store: Appends, callers: int, *, has_dependency: bool = False, seconds: float = 3.0
+    store: PostgresStore, callers: int, *, has_dependency: bool = False, seconds: float = 3.0
 ) -> Callable[[], Awaitable[Reading]]:
     fact = secrets.token_bytes(pgbench.FACT_BYTES)
 
@@ -128,13 +97,13 @@ def appending(
 
 @asynccontextmanager
 async def open_cells(stack: Stack, options: Options) -> AsyncIterator[Sequence[Cell]]:
-    async with AsyncExitStack() as opened:
-        database_url = await opened.enter_async_context(stack.database("messaging"))
+    async with stack.database("messaging") as database_url:
         await pgbench.create_table(database_url)
         await fill(database_url, FACTS_BEFORE)
         store = PostgresStore(database_url, "messaging", Uncounted())
         await store.open()
-        bare = await opened.enter_async_context(StoreWithoutRequests(database_url).opened())
+        bare = StoreWithoutRequests(database_url, "messaging")
+        await bare.open()
         cells = [
             pgbench.one_row(database_url, stack.folder),
             pgbench.many_rows(database_url, stack.folder),
@@ -147,6 +116,7 @@ async def open_cells(stack: Stack, options: Options) -> AsyncIterator[Sequence[C
             await peer.install(stack)
             cells.append(Cell(PEER, lambda: peer.run(stack, PEER_SCRIPT, database_url, PEER_SECONDS)))
         yield cells
+        await bare.close()
         await store.close()
 
 
