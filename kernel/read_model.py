@@ -30,6 +30,10 @@ TABLES = """
 select tablename from pg_tables where schemaname = $1 and tablename <> 'read_model_checkpoint' order by tablename"""
 
 
+ANALYZE = """
+select 'analyze ' || string_agg(quote_ident(tablename), ', ') from pg_tables where schemaname = current_schema()"""
+
+
 @dataclass(frozen=True, slots=True)
 class ReadModel:
     """`tables`: a .sql file that creates them, with the indexes that statements need; `indexes`: one with those that
@@ -102,9 +106,15 @@ async def project(
 
 
 async def write(connection: asyncpg.Connection, model: ReadModel, rows: Rows) -> None:
-    """Writes the rows with the checkpoint that goes with them, in the caller's transaction."""
+    """Writes the rows with the checkpoint that goes with them, in the caller's transaction.
+
+    Whenever the position has doubled, the tables are analyzed: the planner takes a table that was empty a moment ago
+    for small, and compares every row that a statement is given with all of it.
+    """
     await rows.write(connection, model.statements)
     await connection.execute("update read_model_checkpoint set position = $1", rows.position)
+    if rows.position.bit_length() > (rows.position - rows.facts).bit_length():
+        await connection.execute(await connection.fetchval(ANALYZE))
 
 
 async def digest(connection: asyncpg.Connection, schema: str) -> str:

@@ -26,8 +26,8 @@ from kernel.tasks import is_being_cancelled
 FETCH_WAIT_SECONDS = 1.0
 # So long what came of one partition may wait to be taken before aiokafka asks for more of the others alone. Kafka keeps
 # such a request for 1.5 s when they have no more, and meanwhile nothing is asked of the one that has. aiokafka's 0.1 s
-# is less than a large batch takes.
-UNTAKEN_SECONDS_MAX = 10.0
+# is less than a large batch takes; much more would let a partition that is paused in a rebalance hold up all others.
+UNTAKEN_SECONDS_MAX = 1.0
 
 Handle = Callable[[Sequence[Record]], Awaitable[None]]
 

@@ -11,7 +11,7 @@ from aiokafka.structs import ConsumerRecord
 from kernel.consumers.records import Partition, Record
 from kernel.tasks import is_being_cancelled
 
-PAGE_RECORDS_MAX = 2_000  # What is joined by key comes to fewer appends the larger a page is.
+PAGE_RECORDS_MAX = 2_000
 WAIT_MS = 2_000
 REQUEST_TIMEOUT_MS = 8_000
 
