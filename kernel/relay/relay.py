@@ -166,7 +166,7 @@ class Relay:
         """Sends one page after the other. While one is on its way, the next is made ready and the one after it read."""
         position = self._position
         reading = self._read(session, position)
-        sending = asyncio.create_task(asyncio.sleep(0))
+        sending = asyncio.create_task(asyncio.sleep(0))  # nothing is on its way yet
         try:
             while True:
                 columns = await reading
