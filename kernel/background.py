@@ -12,6 +12,7 @@ from kernel.read_model import PAGE_FACTS_MAX, ReadModel, project
 from kernel.rebuild import ensure, reader
 from kernel.store.connections import LOST
 from kernel.store.interface import EventStore
+from kernel.tasks import happens
 
 FORGET_SECONDS = 3_600.0  # how often it is looked whether a period of requests is over
 POLL_SECONDS = 0.25  # the net under a lost notification, and how late a timer may be
@@ -154,9 +155,5 @@ class Projecting:
         return facts
 
     async def _wait(self) -> None:
-        try:
-            async with asyncio.timeout(POLL_SECONDS):
-                await self._appended.wait()
-        except TimeoutError:
-            pass
+        await happens(self._appended, POLL_SECONDS)
         self._appended.clear()

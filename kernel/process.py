@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import suppress
 from types import FrameType
 from typing import Any, Protocol, TypeVar
 
@@ -25,7 +24,7 @@ from kernel.lease import LeaseLost
 from kernel.metrics import Metrics, MetricsEndpoint
 from kernel.settings import ServiceSettings, load
 from kernel.store.connections import LOST, TRANSIENT
-from kernel.tasks import is_being_cancelled
+from kernel.tasks import happens, is_being_cancelled
 
 ROLES = ("api", "lanes", "reactions", "projections", "relay")
 MIGRATE = "migrate"
@@ -207,13 +206,8 @@ class Supervisor:
             self._metrics.role_restarted(name)
             if loop.time() - began > SETTLED_SECONDS:
                 attempt, told = 0, ""
-            await self._pause(backoff_seconds(attempt, random.random))
+            await happens(self._stop.asked, backoff_seconds(attempt, random.random))
             attempt += 1
-
-    async def _pause(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stop.asked.wait()
 
     async def _stop_in_order(self, roles: Sequence[Role]) -> None:
         """Drains the api while everything behind it still works, then stops the rest."""

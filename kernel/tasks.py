@@ -1,4 +1,4 @@
-"""Several things at once, of which the first to end decides."""
+"""Waiting: for an event, for the first of several things to end; and cancels, which must not be lost."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -9,6 +9,19 @@ def is_being_cancelled() -> bool:
     """Whether somebody asked the running task to end. Libraries let cancels of tasks of their own escape."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+async def happens(event: asyncio.Event, seconds_max: float) -> bool:
+    """Waits for the event. Returns whether it was set within the time.
+
+    `asyncio.wait_for` of Python 3.11 loses a cancel that comes together with what it waits for
+    (https://github.com/python/cpython/issues/86296): the task would go on, and whoever stops it wait for ever.
+    """
+    try:
+        async with asyncio.timeout(seconds_max):
+            return await event.wait()
+    except TimeoutError:
+        return False
 
 
 async def first_to_end(*coroutines: Coroutine[Any, Any, Any]) -> None:

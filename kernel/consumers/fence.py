@@ -12,6 +12,7 @@ from kernel.consumers.checkpoints import Locked
 from kernel.consumers.passing import FenceLost
 from kernel.consumers.records import Partition
 from kernel.store.connections import LOST, TRANSIENT, connect
+from kernel.tasks import happens
 
 PING_SECONDS = 1.0
 # Less than the 4 s after which the server ends a transaction that asks nothing (kernel.store.connections).
@@ -44,17 +45,14 @@ class Held:
 
     async def _ping(self, over: asyncio.Event) -> None:
         while not self.connection.is_closed():
-            try:
-                await asyncio.wait_for(over.wait(), PING_SECONDS)
-            except TimeoutError:
-                asked_at = time.monotonic()
-                try:
-                    await self.connection.execute("select 1")
-                except (*LOST, *TRANSIENT, asyncpg.InterfaceError):
-                    return  # The silence speaks for itself; the next statement of the block raises.
-                self._heard_at = asked_at
-            else:
+            if await happens(over, PING_SECONDS):
                 return
+            asked_at = time.monotonic()
+            try:
+                await self.connection.execute("select 1")
+            except (*LOST, *TRANSIENT, asyncpg.InterfaceError):
+                return  # The silence speaks for itself; the next statement of the block raises.
+            self._heard_at = asked_at
 
 
 class Fence:

@@ -178,7 +178,8 @@ async def _hear_first(context: Context) -> None:
     reports INTERNAL in place of the refusal.
     """
     with suppress(TimeoutError):
-        await asyncio.wait_for(context.read(), FIRST_REQUEST_SECONDS)
+        async with asyncio.timeout(FIRST_REQUEST_SECONDS):
+            await context.read()
 
 
 def _give_one(response: Awaitable[Message], _: Context) -> Awaitable[Message]:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import NoReturn
 
 import asyncpg
@@ -11,6 +11,7 @@ import asyncpg
 from kernel.lease import LeaseLost
 from kernel.relay.source import LOCK_POLL_SECONDS, TRY_RELAY_LOCK
 from kernel.store.connections import LOST, connect
+from kernel.tasks import happens
 
 PING_SECONDS = 1.0
 PING_TIMEOUT_SECONDS = 4.0
@@ -53,8 +54,7 @@ class RelaySession:
 
     async def wait_for_facts(self, seconds_max: float) -> None:
         """Returns when facts may have been appended, or after the time."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._notified.wait(), seconds_max)
+        await happens(self._notified, seconds_max)
         self._notified.clear()
 
     async def keep(self, outbox_age_seconds: Callable[[float], None]) -> NoReturn:

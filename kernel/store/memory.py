@@ -20,6 +20,7 @@ from kernel.store.interface import (
     Request,
     TimerDue,
 )
+from kernel.tasks import happens
 
 NAME_BYTES_MAX = 2600  # what an index of Postgres takes
 
@@ -162,10 +163,7 @@ class MemoryStore:
         """Memory forgets nothing until it ends."""
 
     async def wait_for_append(self, seconds_max: float) -> None:
-        try:
-            await asyncio.wait_for(self._appended.wait(), seconds_max)
-        except TimeoutError:
-            return
+        await happens(self._appended, seconds_max)
         self._appended.clear()
 
 

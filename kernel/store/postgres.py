@@ -25,6 +25,7 @@ from kernel.store.interface import (
     TimerDue,
 )
 from kernel.store.stream_reads import StreamReads
+from kernel.tasks import happens
 
 READ_ALL = """
 select position, stream, version, recorded_at, fact from facts
@@ -220,8 +221,7 @@ class PostgresStore:
         except GONE:
             await asyncio.sleep(seconds_max)
             return
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._heard.wait(), seconds_max)
+        await happens(self._heard, seconds_max)
         self._heard.clear()
 
     async def _fetch(self, sql: str, *arguments: object) -> list[Any]:

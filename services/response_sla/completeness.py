@@ -7,13 +7,13 @@ facts have passed the head it had then, and it shows when the read model has pas
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from kernel.clock import Clock
 from kernel.queries import Queries
 from kernel.store.interface import EventStore
+from kernel.tasks import happens
 
 OWN_REACTIONS = "own-reactions"  # the checkpoint of kernel.reactions
 POLL_SECONDS = 0.02
@@ -66,7 +66,7 @@ class Completeness:
         """Raises StoreUnavailable when the database is away; what was found stays."""
         while not self._stopping.is_set():
             await self._look()
-            await self._pause(self._poll_seconds)
+            await happens(self._stopping, self._poll_seconds)
 
     async def stop(self) -> None:
         self._stopping.set()
@@ -83,12 +83,7 @@ class Completeness:
 
     async def _passed(self, position: Callable[[], Awaitable[int]], head: int) -> None:
         while not self._stopping.is_set() and await position() < head:
-            await self._pause(POLL_SECONDS)
-
-    async def _pause(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
+            await happens(self._stopping, POLL_SECONDS)
 
 
 def complete(inputs: Sequence[Input], consumers: Sequence[str]) -> Complete:
