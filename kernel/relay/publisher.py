@@ -55,21 +55,22 @@ class Publisher:
 
     async def publish(self, facts: Iterable[Outgoing]) -> None:
         """Returns when all are acknowledged."""
-        await self.send(self.batches(facts))
+        batches: Batches = {}
+        self.add(facts, batches)
+        await self.send(batches)
 
-    def batches(self, facts: Iterable[Outgoing]) -> Batches:
-        found: Batches = {}
+    def add(self, facts: Iterable[Outgoing], to: Batches) -> None:
+        """Encodes the facts behind those that are there."""
         for topic, key, value, recorded_at, headers in facts:
             places = self._places[topic]
             place = places[partition_of(key, len(places))]
             at = recorded_at // 1000
-            queue = found.get(place)
+            queue = to.get(place)
             if queue is None:
-                queue = found[place] = deque([self._producer.create_batch()])
+                queue = to[place] = deque([self._producer.create_batch()])
             if queue[-1].append(timestamp=at, key=key, value=value, headers=headers) is None:  # It is full.
                 queue.append(self._producer.create_batch())
                 queue[-1].append(timestamp=at, key=key, value=value, headers=headers)
-        return found
 
     async def send(self, batches: Batches) -> int:
         """Returns how many records it was, when all are acknowledged.

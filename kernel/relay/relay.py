@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
 import structlog
@@ -32,6 +33,7 @@ from (select * from facts where position > $1 and position <= $1 + $2 order by p
 READ_MOMENT = "select statement_timestamp() as store_time, coalesce(max(position), 0) as head from facts"
 
 PAGE_FACTS_MAX = 4_000  # a page costs almost as much as 1,000 facts beside them: it has a batch for each partition
+FACTS_BETWEEN_TURNS = 400
 POLL_SECONDS = 0.25  # the net under a lost notification
 WATERMARK_SECONDS = 1.0
 SERVER_EPOCH_MICROSECONDS = microseconds(SERVER_EPOCH)
@@ -174,7 +176,7 @@ class Relay:
                 if is_full:
                     reading = self._read(session, position + PAGE_FACTS_MAX)
                     await asyncio.sleep(0)  # It is sent before this page is worked on.
-                page = self._page(kafka, columns, position, source)
+                page = await self._page(kafka, columns, position, source)
                 position = page.position
                 await sending
                 if is_full:
@@ -195,9 +197,14 @@ class Relay:
 
         return asyncio.create_task(read())
 
-    def _page(self, kafka: Publisher, columns: Columns, after: int, source: str) -> Page:
-        facts = len(columns[0] or ())
-        return Page(after + facts, facts, kafka.batches(self._outgoing(columns, after, source)) if facts else {})
+    async def _page(self, kafka: Publisher, columns: Columns, after: int, source: str) -> Page:
+        page = Page(after + len(columns[0] or ()), len(columns[0] or ()), {})
+        outgoing = self._outgoing(columns, after, source) if page.facts else iter(())
+        while part := list(islice(outgoing, FACTS_BETWEEN_TURNS)):
+            kafka.add(part, page.batches)
+            if len(part) == FACTS_BETWEEN_TURNS:  # A backlog must not keep calls, and gates, from the event loop.
+                await asyncio.sleep(0)
+        return page
 
     def _to_save(self) -> int:
         """Returns the position to be saved with the next page's reading, 0 when none is."""
