@@ -252,4 +252,4 @@ class Relay:
             if topic:
                 at = SERVER_EPOCH_MICROSECONDS + since_epoch
                 headers = encode(encoded_source, position, stream, version, at)
-                yield Outgoing(topic, envelope.key.encode(), fact, at, headers)
+                yield topic, envelope.key.encode(), fact, at // 1000, headers

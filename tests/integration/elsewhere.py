@@ -67,7 +67,7 @@ class Elsewhere:
         fact_type, key = TYPES[said.service].of(type(said.payload)), said.payload.client_id
         headers = Headers(source, position, f"client-{key}", said.version, datetime.now(UTC))
         recorded_at = microseconds(headers.recorded_at)
-        return Outgoing(fact_type.topic, key.encode(), said.envelope, recorded_at, headers.encode())
+        return fact_type.topic, key.encode(), said.envelope, recorded_at // 1000, headers.encode()
 
     async def beat(self) -> None:
         """Tells everybody how far it has come, as a relay does, until it is cancelled."""
