@@ -1,13 +1,15 @@
 """From facts to rows: what a service's projections.py declares, and the rows of many facts, written at once."""
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, NoReturn, assert_never
 
 import asyncpg
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
+from holdspace.kernel.v1.envelope_pb2 import Envelope
+from kernel.errors import Poison
 from kernel.facts import FactTypes
 from kernel.replay import Page, StoredFact
 
@@ -44,6 +46,16 @@ class Last:
 
 
 @dataclass(frozen=True, slots=True)
+class LastOfStream:
+    """A `Last` by the stream of the fact. Payloads of the others are not opened, which is half of what a fact costs.
+    What else is written by the same statement has the same key.
+    """
+
+    statement: str
+    values: Values
+
+
+@dataclass(frozen=True, slots=True)
 class Each:
     """A statement that runs for each fact, in the order of the facts: for what is rare, or depends on what was."""
 
@@ -51,7 +63,7 @@ class Each:
     values: Values
 
 
-Write = Add | All | Last | Each
+Write = Add | All | Last | LastOfStream | Each
 Writes = Mapping[type[Message], Sequence[Write]]
 
 
@@ -65,19 +77,21 @@ class UnlistedFact(Exception):  # noqa: N818 - names the finding
 Newest = tuple[Values, int, int, bytes]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Taking:
     """What becomes of a type's facts. Bound once and not for every fact."""
 
-    made: list[tuple[Values, Callable[[Row], None]]]
-    last: list[tuple[Values, Callable[[Any], Hashable], dict[Hashable, Newest]]]
+    made: list[tuple[Values, Callable[[Row], None]]] = field(default_factory=list)
+    last: list[tuple[Values, Callable[[Any], Hashable], dict[Hashable, Newest]]] = field(default_factory=list)
+    last_of_stream: list[tuple[Values, dict[Hashable, Newest]]] = field(default_factory=list)
+    opens: bool = False  # the payload of every one
 
 
-class Takings(dict[type[Message], Taking]):
-    """What becomes of facts, by their type."""
+class Takings(dict[str, Taking]):
+    """What becomes of facts, by the name of their type."""
 
-    def __missing__(self, message: type[Message]) -> NoReturn:
-        raise UnlistedFact(message.DESCRIPTOR.full_name)
+    def __missing__(self, name: str) -> NoReturn:
+        raise UnlistedFact(name)
 
 
 class Rows:
@@ -91,8 +105,8 @@ class Rows:
         self._all: dict[str, list[Row]] = {}
         self._last: dict[str, dict[Hashable, Newest]] = {}
         self._each: list[tuple[str, Row]] = []
-        self._takings = Takings({message: self._bind(of) for message, of in writes.items()})
-        self._takings.update({message: Taking([], []) for message in ignores})
+        self._takings = Takings({message.DESCRIPTOR.full_name: self._bind(of) for message, of in writes.items()})
+        self._takings.update({message.DESCRIPTOR.full_name: Taking() for message in ignores})
         self.facts = 0
         self.position = 0  # of the last fact
 
@@ -102,24 +116,31 @@ class Rows:
         return len(self._each) + sum(map(len, (*self._added.values(), *self._all.values(), *self._last.values())))
 
     def take(self, page: Page) -> None:
-        """Raises UnlistedFact, UnknownFactType or Poison."""
-        takings, opened = self._takings, self._fact_types.open_all(page.facts)
-        for (envelope, payload), position, recorded, sealed in zip(
-            opened, page.positions, page.recorded, page.facts, strict=True
-        ):
-            taking = takings[type(payload)]
-            for values, key, newest in taking.last:
-                newest[key(payload)] = (values, position, recorded, sealed)
-            if taking.made:
-                fact = StoredFact(position, recorded, envelope, payload)
-                for values, keep in taking.made:
-                    keep(values(fact, payload))
+        """Opens of each fact what it needs. Raises UnlistedFact, UnknownFactType or Poison."""
+        takings, payload_of = self._takings, self._fact_types.payload
+        envelopes = map(Envelope.FromString, page.facts)
+        try:
+            for envelope, position, stream, recorded, sealed in zip(
+                envelopes, page.positions, page.streams, page.recorded, page.facts, strict=True
+            ):
+                taking = takings[envelope.type]
+                for values, newest in taking.last_of_stream:
+                    newest[stream] = (values, position, recorded, sealed)
+                if taking.opens:
+                    payload = payload_of(envelope)
+                    for values, key, newest in taking.last:
+                        newest[key(payload)] = (values, position, recorded, sealed)
+                    fact = StoredFact(position, recorded, envelope, payload)
+                    for values, keep in taking.made:
+                        keep(values(fact, payload))
+        except DecodeError as error:
+            raise Poison("an envelope does not decode") from error
         if page.facts:
             self.facts += len(page.facts)
             self.position = page.positions[-1]
 
     def _bind(self, writes: Sequence[Write]) -> Taking:
-        taking = Taking([], [])
+        taking = Taking()
         for write in writes:
             match write:
                 case Add(table, columns, values):
@@ -128,10 +149,13 @@ class Rows:
                     taking.made.append((values, self._all.setdefault(statement, []).append))
                 case Last(statement, key, values):
                     taking.last.append((values, key, self._last.setdefault(statement, {})))
+                case LastOfStream(statement, values):
+                    taking.last_of_stream.append((values, self._last.setdefault(statement, {})))
                 case Each(statement, values):
                     taking.made.append((values, self._each_of(statement)))
                 case _:
                     assert_never(write)
+        taking.opens = bool(taking.made or taking.last)
         return taking
 
     def _each_of(self, statement: str) -> Callable[[Row], None]:

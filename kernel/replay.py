@@ -21,9 +21,11 @@ PAGE_FACTS_MAX = 500
 POSITIONS_AND_FACTS = """
 select array_agg(position), array_agg(fact)
 from (select position, fact from facts where position > $1 and position <= $2 order by position) page"""
-WITH_TIMES = """
-select array_agg(position), array_agg(fact), array_send(array_agg(recorded_at))
-from (select position, fact, recorded_at from facts where position > $1 and position <= $2 order by position) page"""
+FOR_ROWS = """
+select array_agg(position), array_agg(stream), array_agg(fact), array_send(array_agg(recorded_at))
+from (
+    select position, stream, fact, recorded_at from facts where position > $1 and position <= $2 order by position
+) page"""
 
 
 SERVER_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -50,6 +52,7 @@ class Page(NamedTuple):
     """Facts in the order of their positions, as arrays of one length."""
 
     positions: Sequence[int] = ()
+    streams: Sequence[str] = ()
     facts: Sequence[bytes] = ()  # sealed
     recorded: Sequence[int] = ()  # microseconds since SERVER_EPOCH
 
@@ -57,17 +60,17 @@ class Page(NamedTuple):
         """Yields it as pages of at most so many facts."""
         for first in range(0, len(self.facts), facts_max):
             some = slice(first, first + facts_max)
-            yield Page(self.positions[some], self.facts[some], self.recorded[some])
+            yield Page(self.positions[some], self.streams[some], self.facts[some], self.recorded[some])
 
 
 async def page_of(connection: asyncpg.Connection, after: int, until: int) -> Page:
     """Returns the facts at positions above `after` and up to `until`."""
-    return _page(await connection.fetchrow(WITH_TIMES, after, until))
+    return _page(await connection.fetchrow(FOR_ROWS, after, until))
 
 
 async def replay(connection: asyncpg.Connection, after: int, until: int) -> AsyncGenerator[Page, None]:
     """Yields page after page what `page_of` returns at once. Nothing else may use the connection meanwhile."""
-    async with aclosing(pages(connection, WITH_TIMES, after, until)) as found:
+    async with aclosing(pages(connection, FOR_ROWS, after, until)) as found:
         async for page in found:
             yield _page(page)
 
@@ -75,7 +78,7 @@ async def replay(connection: asyncpg.Connection, after: int, until: int) -> Asyn
 async def pages(
     connection: asyncpg.Connection, sql: str, after: int, until: int, facts_max: int = PAGE_FACTS_MAX
 ) -> AsyncGenerator[Sequence[Any], None]:
-    """Yields the columns of pages, an array for each: positions and sealed facts, or with times, as `sql` asks."""
+    """Yields the columns of pages, an array for each: positions and sealed facts, or more, as `sql` asks."""
     statement = await connection.prepare(sql)
 
     def ask(start: int) -> asyncio.Task[Any]:
@@ -96,10 +99,10 @@ async def pages(
 
 
 def _page(columns: Sequence[Any]) -> Page:
-    positions, facts, times = columns
+    positions, streams, facts, times = columns
     if positions is None:
         return Page()
-    return Page(positions, facts, instants(times, len(facts)))
+    return Page(positions, streams, facts, instants(times, len(facts)))
 
 
 def instants(array: bytes, count: int) -> Sequence[int]:

@@ -1,6 +1,5 @@
 """Messaging's facts as rows: conversations. Their messages are read from the facts themselves."""
 
-from operator import attrgetter
 from pathlib import Path
 
 from holdspace.kernel.v1.gate_pb2 import GateCopied
@@ -11,7 +10,7 @@ from holdspace.messaging.v1.events_pb2 import (
     MessagesWithheld,
     TherapistImported,
 )
-from kernel.projected import Add, Each, Last
+from kernel.projected import Add, Each, LastOfStream
 from kernel.read_model import ReadModel
 from kernel.replay import StoredFact
 from kernel.sql import queries
@@ -33,9 +32,8 @@ READ_MODEL = ReadModel(
     writes={
         ConversationOpened: [Add("conversations", CONVERSATION, opened_row)],
         MessageSent: [
-            Last(
+            LastOfStream(
                 "count_messages",
-                attrgetter("conversation_id"),
                 lambda fact, sent: (sent.conversation_id, sent.sequence, fact.occurred_at),
             )
         ],
@@ -43,5 +41,5 @@ READ_MODEL = ReadModel(
         MessagesRestored: [Each("restore", lambda _, m: (m.conversation_id, list(m.sequences)))],
     },
     ignores=[GateCopied, TherapistImported],
-    revision=2,
+    revision=3,
 )

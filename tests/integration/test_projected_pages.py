@@ -1,6 +1,7 @@
 """Rows are the same whether facts are projected one by one, in pages, or by a rebuild."""
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,6 +11,7 @@ from google.protobuf.message import Message
 
 from holdspace.age_verification.v1 import events_pb2 as age
 from holdspace.age_verification.v1 import private_pb2 as private_age
+from holdspace.messaging.v1.events_pb2 import ConversationOpened, MessageSent, MessagesRestored, MessagesWithheld
 from holdspace.response_sla.v1.private_pb2 import RESPONSE_KIND_FIRST, MessageNoted, WaitWithdrawn
 from infra.database import prepare
 from kernel.facts import Origin, timestamp
@@ -19,6 +21,7 @@ from kernel.service import Definition
 from kernel.store.interface import Append, Request
 from kernel.store.postgres import PostgresStore
 from services.age_verification.wiring import AGE_VERIFICATION
+from services.messaging.wiring import MESSAGING
 from services.response_sla.domain.wait import Answered, Parties, Wait, differences
 from services.response_sla.wiring import RESPONSE_SLA
 from tests.integration.test_own_reactions import Counted
@@ -76,6 +79,25 @@ def of_waits() -> list[Message]:
     return found
 
 
+def of_conversations() -> list[Message]:
+    """Messages of conversations that go on side by side, some of which are withheld and restored."""
+    chance, found = random.Random(9), list[Message]()
+    last: dict[str, int] = {}
+    while len(found) < FACTS:
+        name = f"c{chance.randrange(5)}"
+        if name not in last:
+            found.append(ConversationOpened(conversation_id=name, client_id=f"of-{name}", therapist_id="t"))
+            last[name] = 0
+        elif last[name] and chance.random() < 0.2:
+            kind = chance.choice((MessagesWithheld, MessagesRestored))
+            sequences = [chance.randint(1, last[name]) for _ in range(2)]
+            found.append(kind(conversation_id=name, client_id=f"of-{name}", therapist_id="t", sequences=sequences))
+        else:
+            last[name] += 1
+            found.append(MessageSent(conversation_id=name, sequence=last[name]))
+    return found
+
+
 async def rows_of(database_url: str, definition: Definition, page: int | None) -> str:
     """Returns the digest of all rows, made in pages of so many facts; None: by a rebuild. Checks that the planner was
     told how many there are: not knowing, it compares all rows with each other.
@@ -103,8 +125,8 @@ async def rows_of(database_url: str, definition: Definition, page: int | None) -
 @pytest.mark.rule("PL2")
 @pytest.mark.parametrize(
     ("definition", "facts"),
-    [(AGE_VERIFICATION, of_ages()), (RESPONSE_SLA, of_waits())],
-    ids=["age_verification", "response_sla"],
+    [(AGE_VERIFICATION, of_ages()), (RESPONSE_SLA, of_waits()), (MESSAGING, of_conversations())],
+    ids=["age_verification", "response_sla", "messaging"],
 )
 async def test_rows_do_not_depend_on_how_facts_are_paged(
     database_url: str, definition: Definition, facts: list[Any]
@@ -112,11 +134,14 @@ async def test_rows_do_not_depend_on_how_facts_are_paged(
     await prepare(database_url)
     store = PostgresStore(database_url, definition.name, Counted())
     await store.open()
-    sealed = [
-        definition.own_facts.seal(fact, f"f{number}", BEGAN + timedelta(seconds=number), Origin(definition.name))
-        for number, fact in enumerate(facts)
-    ]
-    await store.append(Append("all", 0, sealed, Request(b"r" * 32, b"d" * 32)))
+    versions = Counter[str]()
+    for number, fact in enumerate(facts):
+        at = BEGAN + timedelta(seconds=number)
+        sealed = definition.own_facts.seal(fact, f"f{number}", at, Origin(definition.name))
+        stream = f"conversation-{fact.conversation_id}" if definition is MESSAGING else "all"
+        version = versions[stream]
+        versions[stream] += 1
+        await store.append(Append(stream, version, [sealed], Request(number.to_bytes(32), b"d" * 32)))
     await store.close()
     one_by_one = await rows_of(database_url, definition, 1)
     for page in (2, 7, 100, 1_000, None):
