@@ -60,13 +60,11 @@ begin
     outcomes := array_fill(0::smallint, array[cardinality(streams)]);
     answers := '{}';
 
-    -- The requests that were seen are searched for as a set, and only then is it looked whose they are: most often nobody's.
+    -- No two appends of a batch have the same request: then neither would be found here.
     for found_one in
         select a.i, a.digest = seen.digest as is_repeated, seen.stream, seen.version
-        from (select * from accepted_requests r
-              where r.key = any (request_keys) and r.is_call = any (request_calls) offset 0) seen
-        join unnest(request_keys, request_digests, request_calls) with ordinality a (key, digest, is_call, i)
-            on a.key = seen.key and a.is_call = seen.is_call
+        from unnest(request_keys, request_digests, request_calls) with ordinality a (key, digest, is_call, i)
+        join accepted_requests seen on seen.key = a.key and seen.is_call = a.is_call
     loop
         refused := true;
         outcomes[found_one.i] := case when found_one.is_repeated then 1 else 2 end;
@@ -123,8 +121,9 @@ begin
     end if;
     if not refused then
         insert into facts (position, stream, version, recorded_at, fact)
-        select head + f.i, f.stream, f.version, recorded, f.fact
-        from unnest(fact_streams, fact_versions, fact_bytes) with ordinality f (stream, version, fact, i);
+        -- Without a `from`, which would copy each array before its first row.
+        select head + generate_series(1, cardinality(fact_bytes)), unnest(fact_streams), unnest(fact_versions), recorded,
+            unnest(fact_bytes);
     else
         insert into facts (position, stream, version, recorded_at, fact)
         select head + row_number() over (), f.stream, f.version, recorded, f.fact
@@ -139,17 +138,17 @@ begin
 
     if true = any (request_calls) then
         insert into requests_call (key, digest, stream, version)
-        select r.key, r.digest, r.stream, r.ending
-        from unnest(request_keys, request_digests, streams, ends, request_calls, outcomes)
-            r (key, digest, stream, ending, is_call, outcome)
-        where r.is_call and r.outcome = 0;
+        select a.key, a.digest, a.stream, a.ending from (
+            select unnest(request_keys) as key, unnest(request_digests) as digest, unnest(streams) as stream,
+                unnest(ends) as ending, unnest(request_calls) as is_call, unnest(outcomes) as outcome) a
+        where a.is_call and a.outcome = 0;
     end if;
     if false = any (request_calls) then
         insert into requests_reaction (key, digest, stream, version)
-        select r.key, r.digest, r.stream, r.ending
-        from unnest(request_keys, request_digests, streams, ends, request_calls, outcomes)
-            r (key, digest, stream, ending, is_call, outcome)
-        where not r.is_call and r.outcome = 0;
+        select a.key, a.digest, a.stream, a.ending from (
+            select unnest(request_keys) as key, unnest(request_digests) as digest, unnest(streams) as stream,
+                unnest(ends) as ending, unnest(request_calls) as is_call, unnest(outcomes) as outcome) a
+        where not a.is_call and a.outcome = 0;
     end if;
 
     if timer_of is not null then

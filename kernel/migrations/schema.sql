@@ -28,13 +28,11 @@ begin
     outcomes := array_fill(0::smallint, array[cardinality(streams)]);
     answers := '{}';
 
-    -- The requests that were seen are searched for as a set, and only then is it looked whose they are: most often nobody's.
+    -- No two appends of a batch have the same request: then neither would be found here.
     for found_one in
         select a.i, a.digest = seen.digest as is_repeated, seen.stream, seen.version
-        from (select * from accepted_requests r
-              where r.key = any (request_keys) and r.is_call = any (request_calls) offset 0) seen
-        join unnest(request_keys, request_digests, request_calls) with ordinality a (key, digest, is_call, i)
-            on a.key = seen.key and a.is_call = seen.is_call
+        from unnest(request_keys, request_digests, request_calls) with ordinality a (key, digest, is_call, i)
+        join accepted_requests seen on seen.key = a.key and seen.is_call = a.is_call
     loop
         refused := true;
         outcomes[found_one.i] := case when found_one.is_repeated then 1 else 2 end;
@@ -91,8 +89,9 @@ begin
     end if;
     if not refused then
         insert into facts (position, stream, version, recorded_at, fact)
-        select head + f.i, f.stream, f.version, recorded, f.fact
-        from unnest(fact_streams, fact_versions, fact_bytes) with ordinality f (stream, version, fact, i);
+        -- Without a `from`, which would copy each array before its first row.
+        select head + generate_series(1, cardinality(fact_bytes)), unnest(fact_streams), unnest(fact_versions), recorded,
+            unnest(fact_bytes);
     else
         insert into facts (position, stream, version, recorded_at, fact)
         select head + row_number() over (), f.stream, f.version, recorded, f.fact
@@ -107,17 +106,17 @@ begin
 
     if true = any (request_calls) then
         insert into requests_call (key, digest, stream, version)
-        select r.key, r.digest, r.stream, r.ending
-        from unnest(request_keys, request_digests, streams, ends, request_calls, outcomes)
-            r (key, digest, stream, ending, is_call, outcome)
-        where r.is_call and r.outcome = 0;
+        select a.key, a.digest, a.stream, a.ending from (
+            select unnest(request_keys) as key, unnest(request_digests) as digest, unnest(streams) as stream,
+                unnest(ends) as ending, unnest(request_calls) as is_call, unnest(outcomes) as outcome) a
+        where a.is_call and a.outcome = 0;
     end if;
     if false = any (request_calls) then
         insert into requests_reaction (key, digest, stream, version)
-        select r.key, r.digest, r.stream, r.ending
-        from unnest(request_keys, request_digests, streams, ends, request_calls, outcomes)
-            r (key, digest, stream, ending, is_call, outcome)
-        where not r.is_call and r.outcome = 0;
+        select a.key, a.digest, a.stream, a.ending from (
+            select unnest(request_keys) as key, unnest(request_digests) as digest, unnest(streams) as stream,
+                unnest(ends) as ending, unnest(request_calls) as is_call, unnest(outcomes) as outcome) a
+        where not a.is_call and a.outcome = 0;
     end if;
 
     if timer_of is not null then
@@ -454,18 +453,6 @@ ALTER TABLE ONLY {service}.relay_checkpoint
 ALTER TABLE ONLY {service}.request_periods
     ADD CONSTRAINT request_periods_pkey PRIMARY KEY (kind);
 
-ALTER TABLE ONLY {service}.requests_call
-    ADD CONSTRAINT requests_call_pkey PRIMARY KEY (key);
-
-ALTER TABLE ONLY {service}.requests_call_previous
-    ADD CONSTRAINT requests_call_previous_pkey PRIMARY KEY (key);
-
-ALTER TABLE ONLY {service}.requests_reaction
-    ADD CONSTRAINT requests_reaction_pkey PRIMARY KEY (key);
-
-ALTER TABLE ONLY {service}.requests_reaction_previous
-    ADD CONSTRAINT requests_reaction_previous_pkey PRIMARY KEY (key);
-
 ALTER TABLE ONLY {service}.store_identity
     ADD CONSTRAINT store_identity_pkey PRIMARY KEY (singleton);
 
@@ -477,6 +464,14 @@ CREATE INDEX claimed_names_by_stream ON {service}.claimed_names USING btree (str
 CREATE INDEX claimed_ranges_by_stream ON {service}.claimed_ranges USING btree (stream);
 
 CREATE INDEX parked_records_by_key ON {service}.parked_records USING btree (consumer, topic, key, "offset");
+
+CREATE INDEX requests_call_key_idx ON {service}.requests_call USING hash (key);
+
+CREATE INDEX requests_call_previous_key_idx ON {service}.requests_call_previous USING hash (key);
+
+CREATE INDEX requests_reaction_key_idx ON {service}.requests_reaction USING hash (key);
+
+CREATE INDEX requests_reaction_previous_key_idx ON {service}.requests_reaction_previous USING hash (key);
 
 CREATE INDEX timers_by_due ON {service}.timers USING btree (due_at);
 

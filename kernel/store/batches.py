@@ -49,6 +49,8 @@ class Batch:
     def takes(self, waiting: Waiting) -> bool:
         """Adds the append if it may share the transaction, and says whether it did."""
         append = waiting.append
+        if append.request.key in self._requests:
+            return False
         if waiting.after is not None and self.members and self.members[-1] is waiting.after:
             self.members.append(waiting)
             self._read.update(append.depends_on)
@@ -58,7 +60,6 @@ class Batch:
         if (
             append.stream in self._written
             or append.stream in self._read
-            or append.request.key in self._requests
             or not self._written.isdisjoint(append.depends_on)
             or not self._names.isdisjoint(names)
         ):

@@ -50,6 +50,14 @@ async def test_nothing_goes_behind_a_refused_append_and_what_came_before_it_stay
     assert await store.find_request(sent[2].request) is None  # It can be tried again.
 
 
+async def test_a_request_that_comes_twice_in_a_row_has_one_effect(store: EventStore) -> None:
+    once = request("once")
+    sent = [append("s", 0, b"0", request=once), append("s", 1, b"1", request=once), append("s", 2, b"2")]
+    told, _ = await asyncio.gather(store.append_all(sent), store.append(append("t", 0, b"t")))
+    assert versions(told) == [1, None, None]
+    assert [r.fact for r in await store.read_stream("s")] == [b"0"]
+
+
 async def test_nothing_goes_behind_a_stale_append_though_its_version_would_fit(store: EventStore) -> None:
     await store.append_all([append("s", 0, b"0"), append("s", 1, b"1")])
     assert await store.append_all([append("s", 1, b"late"), append("s", 2, b"behind it")]) == [None, None]
