@@ -1,8 +1,5 @@
 """Importing: lines of another system, each a message with its original time."""
 
-import asyncio
-from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from holdspace.messaging.v1.service_pb2 import (
@@ -12,16 +9,17 @@ from holdspace.messaging.v1.service_pb2 import (
     RejectedLine,
 )
 from kernel.clock import Clock
-from kernel.commands import CommandPath
+from kernel.commands import CommandPath, Handled
 from kernel.errors import Rejected
 from kernel.facts import instant
 from kernel.grpc.call import CallContext
 from kernel.grpc.reads import Reads
 from kernel.ids import Ids
 from kernel.requests import call_request
-from services.messaging.domain.conversation import ImportMessage, conversation_id
+from kernel.routes import Asked
+from services.messaging.domain.conversation import ImportMessage
 
-CONVERSATIONS_AT_ONCE_MAX = 128
+LINES_AT_ONCE_MAX = 256  # two batches of the store's: others' messages do not wait for a whole call of lines
 
 
 @dataclass(slots=True)
@@ -32,6 +30,19 @@ class Report:
     repeated: int = 0
     rejected: list[RejectedLine] = field(default_factory=list)
     position: int = 0
+
+    def add(self, line: ImportLine, told: Handled | Exception) -> None:
+        """Takes what became of a line. Raises what is no rejection."""
+        if isinstance(told, Rejected):
+            self.rejected.append(RejectedLine(line=line.line, reason=told.reason, field=told.field))
+            return
+        if isinstance(told, Exception):
+            raise told
+        self.position = max(self.position, told.position)
+        if told.repeated or not told.facts:
+            self.repeated += 1
+        else:
+            self.imported += 1
 
 
 class Importing:
@@ -44,27 +55,20 @@ class Importing:
     async def lines(self, request: ImportMessagesRequest, call: CallContext) -> ImportMessagesResponse:
         """Conversations go side by side, the lines of one in order. Raises what `CommandPath.run` does but Rejected."""
         report = Report()
-        room = asyncio.Semaphore(CONVERSATIONS_AT_ONCE_MAX)
-        by_conversation: dict[str, list[ImportLine]] = defaultdict(list)
-        for line in request.lines:
-            by_conversation[conversation_id(line.sender_id, line.recipient_id)].append(line)
-
-        async def in_turn(lines: Sequence[ImportLine]) -> None:
-            async with room:
-                for line in lines:
-                    await self._line(request.source, line, call, report)
-
-        async with asyncio.TaskGroup() as group:
-            for lines in by_conversation.values():
-                group.create_task(in_turn(lines))
+        lines = list(request.lines)  # Each look into a repeated field makes its messages' wrappers anew.
+        for first in range(0, len(lines), LINES_AT_ONCE_MAX):
+            some = lines[first : first + LINES_AT_ONCE_MAX]
+            asked = [self._asked(request.source, line, call) for line in some]
+            for line, told in zip(some, await self._path.run_all(asked, call.deadline), strict=True):
+                report.add(line, told)
         return ImportMessagesResponse(
             imported=report.imported,
             repeated_lines=report.repeated,
-            rejected=sorted(report.rejected, key=lambda rejected: rejected.line),
+            rejected=report.rejected,
             revision=self._reads.revision(report.position),
         )
 
-    async def _line(self, source: str, line: ImportLine, call: CallContext, report: Report) -> None:
+    def _asked(self, source: str, line: ImportLine, call: CallContext) -> Asked:
         command = ImportMessage(
             source=source,
             line=line.line,
@@ -75,14 +79,4 @@ class Importing:
             now=instant(line.sent_at),
         )
         identity = call_request(call.caller.subject, "ImportMessages", f"{source}/{line.line}", line)
-        origin = call.origin._replace(imported_from=source)
-        try:
-            handled = await self._path.run(command, identity, origin, call.deadline)
-        except Rejected as rejected:
-            report.rejected.append(RejectedLine(line=line.line, reason=rejected.reason, field=rejected.field))
-            return
-        report.position = max(report.position, handled.position)
-        if handled.repeated or not handled.facts:
-            report.repeated += 1
-        else:
-            report.imported += 1
+        return Asked(command, identity, call.origin._replace(imported_from=source))
