@@ -63,8 +63,8 @@ begin
     -- No two appends of a batch have the same request: then neither would be found here.
     for found_one in
         select a.i, a.digest = seen.digest as is_repeated, seen.stream, seen.version
-        from unnest(request_keys, request_digests, request_calls) with ordinality a (key, digest, is_call, i)
-        join accepted_requests seen on seen.key = a.key and seen.is_call = a.is_call
+        from unnest(request_keys, request_digests, request_calls) with ordinality a (key, digest, is_call, i),
+            accepted_request(a.key, a.is_call) seen
     loop
         refused := true;
         outcomes[found_one.i] := case when found_one.is_repeated then 1 else 2 end;
@@ -172,7 +172,7 @@ as $$
 begin
     perform pg_advisory_xact_lock('facts'::regclass::oid::bigint);
     select seen.digest, seen_answer(seen.stream, seen.version) into digest, answer
-    from accepted_requests seen where seen.key = asked_key and seen.is_call = asked_call;
+    from accepted_request(asked_key, asked_call) seen;
 end
 $$;
 

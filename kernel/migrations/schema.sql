@@ -3,6 +3,62 @@
 
 CREATE SCHEMA {service};
 
+CREATE TABLE {service}.requests_call (
+    key bytea NOT NULL,
+    digest bytea NOT NULL,
+    stream text NOT NULL,
+    version integer NOT NULL
+);
+
+CREATE TABLE {service}.requests_call_previous (
+    key bytea NOT NULL,
+    digest bytea NOT NULL,
+    stream text NOT NULL,
+    version integer NOT NULL
+);
+
+CREATE TABLE {service}.requests_reaction (
+    key bytea NOT NULL,
+    digest bytea NOT NULL,
+    stream text NOT NULL,
+    version integer NOT NULL
+);
+
+CREATE TABLE {service}.requests_reaction_previous (
+    key bytea NOT NULL,
+    digest bytea NOT NULL,
+    stream text NOT NULL,
+    version integer NOT NULL
+);
+
+CREATE FUNCTION {service}.accepted_request(asked_key bytea, asked_call boolean) RETURNS TABLE(digest bytea, stream text, version integer)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT r.digest,
+     r.stream,
+     r.version
+    FROM {service}.requests_call r
+   WHERE (accepted_request.asked_call AND (r.key = accepted_request.asked_key))
+ UNION ALL
+  SELECT r.digest,
+     r.stream,
+     r.version
+    FROM {service}.requests_call_previous r
+   WHERE (accepted_request.asked_call AND (r.key = accepted_request.asked_key))
+ UNION ALL
+  SELECT r.digest,
+     r.stream,
+     r.version
+    FROM {service}.requests_reaction r
+   WHERE ((NOT accepted_request.asked_call) AND (r.key = accepted_request.asked_key))
+ UNION ALL
+  SELECT r.digest,
+     r.stream,
+     r.version
+    FROM {service}.requests_reaction_previous r
+   WHERE ((NOT accepted_request.asked_call) AND (r.key = accepted_request.asked_key));
+END;
+
 CREATE FUNCTION {service}.append(streams text[], expected integer[], ends integer[], request_keys bytea[], request_digests bytea[], request_calls boolean[], fact_of integer[], fact_streams text[], fact_versions integer[], fact_bytes bytea[], dependency_of integer[], dependency_streams text[], dependency_versions integer[], claims_of integer[], claims jsonb[], timer_of integer[], timer_names text[], timer_due timestamp with time zone[], attachment_of integer[], attachment_ids text[], attachment_bytes bytea[], OUT head bigint, OUT recorded timestamp with time zone, OUT outcomes smallint[], OUT answers jsonb) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO '{service}', 'public'
@@ -31,8 +87,8 @@ begin
     -- No two appends of a batch have the same request: then neither would be found here.
     for found_one in
         select a.i, a.digest = seen.digest as is_repeated, seen.stream, seen.version
-        from unnest(request_keys, request_digests, request_calls) with ordinality a (key, digest, is_call, i)
-        join accepted_requests seen on seen.key = a.key and seen.is_call = a.is_call
+        from unnest(request_keys, request_digests, request_calls) with ordinality a (key, digest, is_call, i),
+            accepted_request(a.key, a.is_call) seen
     loop
         refused := true;
         outcomes[found_one.i] := case when found_one.is_repeated then 1 else 2 end;
@@ -172,7 +228,7 @@ CREATE FUNCTION {service}.find_request(asked_key bytea, asked_call boolean, OUT 
 begin
     perform pg_advisory_xact_lock('facts'::regclass::oid::bigint);
     select seen.digest, seen_answer(seen.stream, seen.version) into digest, answer
-    from accepted_requests seen where seen.key = asked_key and seen.is_call = asked_call;
+    from accepted_request(asked_key, asked_call) seen;
 end
 $$;
 
@@ -233,63 +289,6 @@ CREATE FUNCTION {service}.seen_answer(answered_stream text, answered_version int
         (select max(f.position) from facts f),
         0))
 $$;
-
-CREATE TABLE {service}.requests_call (
-    key bytea NOT NULL,
-    digest bytea NOT NULL,
-    stream text NOT NULL,
-    version integer NOT NULL
-);
-
-CREATE TABLE {service}.requests_call_previous (
-    key bytea NOT NULL,
-    digest bytea NOT NULL,
-    stream text NOT NULL,
-    version integer NOT NULL
-);
-
-CREATE TABLE {service}.requests_reaction (
-    key bytea NOT NULL,
-    digest bytea NOT NULL,
-    stream text NOT NULL,
-    version integer NOT NULL
-);
-
-CREATE TABLE {service}.requests_reaction_previous (
-    key bytea NOT NULL,
-    digest bytea NOT NULL,
-    stream text NOT NULL,
-    version integer NOT NULL
-);
-
-CREATE VIEW {service}.accepted_requests AS
- SELECT true AS is_call,
-    r.key,
-    r.digest,
-    r.stream,
-    r.version
-   FROM {service}.requests_call r
-UNION ALL
- SELECT true AS is_call,
-    r.key,
-    r.digest,
-    r.stream,
-    r.version
-   FROM {service}.requests_call_previous r
-UNION ALL
- SELECT false AS is_call,
-    r.key,
-    r.digest,
-    r.stream,
-    r.version
-   FROM {service}.requests_reaction r
-UNION ALL
- SELECT false AS is_call,
-    r.key,
-    r.digest,
-    r.stream,
-    r.version
-   FROM {service}.requests_reaction_previous r;
 
 CREATE TABLE {service}.attachments (
     id text NOT NULL,
@@ -481,6 +480,16 @@ ALTER TABLE ONLY {service}.parked_records
 GRANT USAGE ON SCHEMA {service} TO {service}_api;
 GRANT USAGE ON SCHEMA {service} TO {service}_reader;
 
+GRANT SELECT ON TABLE {service}.requests_call TO {service}_api;
+
+GRANT SELECT ON TABLE {service}.requests_call_previous TO {service}_api;
+
+GRANT SELECT ON TABLE {service}.requests_reaction TO {service}_api;
+
+GRANT SELECT ON TABLE {service}.requests_reaction_previous TO {service}_api;
+
+REVOKE ALL ON FUNCTION {service}.accepted_request(asked_key bytea, asked_call boolean) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION {service}.append(streams text[], expected integer[], ends integer[], request_keys bytea[], request_digests bytea[], request_calls boolean[], fact_of integer[], fact_streams text[], fact_versions integer[], fact_bytes bytea[], dependency_of integer[], dependency_streams text[], dependency_versions integer[], claims_of integer[], claims jsonb[], timer_of integer[], timer_names text[], timer_due timestamp with time zone[], attachment_of integer[], attachment_ids text[], attachment_bytes bytea[], OUT head bigint, OUT recorded timestamp with time zone, OUT outcomes smallint[], OUT answers jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION {service}.append(streams text[], expected integer[], ends integer[], request_keys bytea[], request_digests bytea[], request_calls boolean[], fact_of integer[], fact_streams text[], fact_versions integer[], fact_bytes bytea[], dependency_of integer[], dependency_streams text[], dependency_versions integer[], claims_of integer[], claims jsonb[], timer_of integer[], timer_names text[], timer_due timestamp with time zone[], attachment_of integer[], attachment_ids text[], attachment_bytes bytea[], OUT head bigint, OUT recorded timestamp with time zone, OUT outcomes smallint[], OUT answers jsonb) TO {service}_api;
 
@@ -497,14 +506,6 @@ GRANT ALL ON FUNCTION {service}.rotate_requests() TO {service}_api;
 
 REVOKE ALL ON FUNCTION {service}.seen_answer(answered_stream text, answered_version integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION {service}.seen_answer(answered_stream text, answered_version integer) TO {service}_api;
-
-GRANT SELECT ON TABLE {service}.requests_call TO {service}_api;
-
-GRANT SELECT ON TABLE {service}.requests_call_previous TO {service}_api;
-
-GRANT SELECT ON TABLE {service}.requests_reaction TO {service}_api;
-
-GRANT SELECT ON TABLE {service}.requests_reaction_previous TO {service}_api;
 
 GRANT SELECT,DELETE ON TABLE {service}.attachments TO {service}_api;
 
