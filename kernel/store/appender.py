@@ -5,13 +5,14 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Protocol
 
 import asyncpg
 
 from kernel.errors import Poison, StoreUnavailable
 from kernel.store.append_call import APPEND, OUTCOMES, arguments, outcomes
-from kernel.store.batches import AppendQueue, Waiting
+from kernel.store.batches import AppendQueue, Told, Waiting
 from kernel.store.connections import GONE, TRANSIENT
 from kernel.store.interface import Append, Appended, Outcome, Request
 
@@ -48,46 +49,53 @@ class Appender:
         """Appends until it is cancelled; `committed` hears of every batch that may have brought facts."""
         while True:
             batch = await self._queue.take(asyncio.get_running_loop().time())
+            appends = [append for waiting in batch for append in waiting.appends]
             try:
-                if batch:
-                    self._metrics.batch(len(batch), len(self._queue))
-                    await self._append(batch, committed)
+                if appends:
+                    self._metrics.batch(len(appends), len(self._queue))
+                    tell(batch, await self._append(appends, committed))
             except asyncio.CancelledError:
                 fail(batch, StoreUnavailable(CLOSED))
                 raise
             except Exception as error:  # a fault of ours is theirs to hear of, and no end of appending
                 fail(batch, error)
             finally:
-                self._queue.finished(len(batch))
+                self._queue.finished(len(appends))
 
     async def close(self) -> None:
         if self._connection is not None:
             with suppress(*GONE):
                 await self._connection.close(timeout=2)
 
-    async def _append(self, batch: Sequence[Waiting], committed: Callable[[], None]) -> None:
+    async def _append(self, appends: Sequence[Append], committed: Callable[[], None]) -> Sequence[Told]:
         try:
-            results = await self._call([waiting.append for waiting in batch])
+            told = await self._call(appends)
         except GONE:
-            await self._settle_lost(batch)
+            return await self._settle_lost(appends)
         except TRANSIENT as error:
-            fail(batch, StoreUnavailable(str(error)))
+            return [StoreUnavailable(str(error))] * len(appends)
         except (asyncpg.PostgresError, ValueError) as error:
-            if len(batch) == 1:
-                fail(batch, Poison(f"{type(error).__name__}: {error}"))
-                return
-            for waiting in batch:  # One of them is bad; alone it gets its own error.
-                if not waiting.is_cut_off:
-                    await self._append([waiting], committed)
-                elif not waiting.answer.done():
-                    waiting.answer.set_result(Appended(Outcome.STALE, waiting.append.stream))
-        else:
-            committed()
-            for outcome, count in Counter([int(result.outcome) for result in results]).items():
-                self._metrics.appended(OUTCOMES[outcome].name, count)
-            for waiting, result in zip(batch, results, strict=True):
-                if not waiting.answer.done():
-                    waiting.answer.set_result(result)
+            if len(appends) == 1:
+                return [Poison(f"{type(error).__name__}: {error}")]
+            return await self._append_singly(appends, committed)
+        committed()
+        for outcome, count in Counter([int(one.outcome) for one in told]).items():
+            self._metrics.appended(OUTCOMES[outcome].name, count)
+        return told
+
+    async def _append_singly(self, appends: Sequence[Append], committed: Callable[[], None]) -> Sequence[Told]:
+        """One of them is bad; alone it gets its own error, and what follows it on its stream is not sent."""
+        told: list[Told] = []
+        cut_off: set[str] = set()
+        for append in appends:
+            if append.stream in cut_off:
+                told.append(Appended(Outcome.STALE, append.stream))
+                continue
+            (one,) = await self._append([append], committed)
+            if isinstance(one, Exception) or one.outcome is not Outcome.APPENDED:
+                cut_off.add(append.stream)
+            told.append(one)
+        return told
 
     async def _call(self, appends: Sequence[Append]) -> list[Appended]:
         if self._connection is None or self._connection.is_closed():
@@ -95,26 +103,35 @@ class Appender:
         row = await self._connection.fetchrow(APPEND, *arguments(appends))
         return outcomes(appends, row["head"], row["outcomes"], row["answers"])
 
-    async def _settle_lost(self, batch: Sequence[Waiting]) -> None:
+    async def _settle_lost(self, appends: Sequence[Append]) -> Sequence[Told]:
         """The connection went away, before or after the commit: ask which requests were accepted, never guess."""
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None
+        told: list[Told] = []
         for attempt in range(5):
             try:
-                for waiting in batch:
-                    found = await self._find_request(waiting.append.request)
-                    if waiting.answer.done():
-                        continue
+                while len(told) < len(appends):
+                    found = await self._find_request(appends[len(told)].request)
                     if found is None or found.outcome is not Outcome.REQUEST_SEEN:
-                        waiting.answer.set_exception(StoreUnavailable("connection lost before the commit"))
+                        told.append(StoreUnavailable("connection lost before the commit"))
                     else:
-                        waiting.answer.set_result(found)
+                        told.append(found)
             except (StoreUnavailable, *TRANSIENT):
                 await asyncio.sleep(min(2.0, 0.1 * 2**attempt) * (0.5 + self._jitter()))
             else:
-                return
-        fail(batch, StoreUnavailable("connection lost; whether the append took effect is not known"))
+                return told
+        unknown = StoreUnavailable("connection lost; whether the append took effect is not known")
+        return [*told, *[unknown] * (len(appends) - len(told))]
+
+
+def tell(batch: Sequence[Waiting], told: Sequence[Told]) -> None:
+    """Tells everyone of the batch what became of their appends; `told` has them in order."""
+    rest = iter(told)
+    for waiting in batch:
+        theirs = list(islice(rest, len(waiting.appends)))
+        if not waiting.answer.done():
+            waiting.answer.set_result(theirs)
 
 
 def fail(batch: Sequence[Waiting], error: Exception) -> None:

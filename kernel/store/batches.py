@@ -8,67 +8,67 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from kernel.errors import DeadlinePassed, Overloaded
-from kernel.store.interface import Append, Appended, NameClaim, Outcome
+from kernel.store.interface import Append, Appended, NameClaim
 
 GATHER_SECONDS = 0.002  # at most, about what a commit takes
 
 
-@dataclass(slots=True, eq=False)
+Told = Appended | Exception
+"""What became of an append: its outcome, or why it has none."""
+
+
 class Waiting:
-    append: Append
-    answer: asyncio.Future[Appended]
-    after: "Waiting | None" = None  # of the same stream; this one goes right behind it, or not at all
-    together: int = 1  # of the first: how many go one behind the other, itself and those after it
+    """Appends that were asked for together: they go together, and one answer tells what became of each."""
+
+    def __init__(self, appends: Sequence[Append]) -> None:
+        self.appends = appends
+        self.answer: asyncio.Future[Sequence[Told]] = asyncio.get_running_loop().create_future()
+        self.written = {append.stream for append in appends}
+        self.read: set[str] = set().union(*[append.depends_on for append in appends])
+        self.names = {claim.name for append in appends for claim in append.claims if isinstance(claim, NameClaim)}
+        self.requests = {append.request.key for append in appends}
+        self.bytes = sum([len(fact) for append in appends for fact in append.facts])
+        self.bytes += sum([len(body.content) for append in appends for body in append.attachments])
+        self.urgent = any(append.urgent for append in appends)
+        self.deadline = min([append.deadline for append in appends if append.deadline is not None], default=None)
 
     @property
-    def is_cut_off(self) -> bool:
-        """Whether the one it goes behind was sent and not appended."""
-        if self.after is None:
-            return False
-        answer = self.after.answer
-        return answer.cancelled() or answer.exception() is not None or answer.result().outcome is not Outcome.APPENDED
-
-    @property
-    def bytes(self) -> int:
-        return sum(map(len, self.append.facts)) + sum([len(one.content) for one in self.append.attachments])
+    def may_share(self) -> bool:
+        """Whether the appends may share a transaction with each other; those of one stream may."""
+        is_alone = len(self.appends) == 1
+        return is_alone or (len(self.requests) == len(self.appends) and self.written.isdisjoint(self.read))
 
 
 @dataclass(slots=True)
 class Batch:
-    """At most one append per stream, claimed name and request, and never an append to a stream together with one that
-    depends on it: in one statement neither would see the other. Appends of a stream that go one behind the other are
-    one, as it were: the function knows them.
+    """Of a stream, a claimed name or a request at most one member's appends, and never an append to a stream together
+    with one that depends on it: in one statement neither would see the other. Appends of one stream that come with one
+    member follow each other, and the function knows it.
     """
 
     members: list[Waiting] = field(default_factory=list)
+    appends: int = 0
     _written: set[str] = field(default_factory=set)
     _read: set[str] = field(default_factory=set)
     _names: set[str] = field(default_factory=set)
     _requests: set[bytes] = field(default_factory=set)
 
     def takes(self, waiting: Waiting) -> bool:
-        """Adds the append if it may share the transaction, and says whether it did."""
-        append = waiting.append
-        if append.request.key in self._requests:
-            return False
-        if waiting.after is not None and self.members and self.members[-1] is waiting.after:
-            self.members.append(waiting)
-            self._read.update(append.depends_on)
-            self._requests.add(append.request.key)
-            return True
-        names = [claim.name for claim in append.claims if isinstance(claim, NameClaim)] if append.claims else []
-        if (
-            append.stream in self._written
-            or append.stream in self._read
-            or not self._written.isdisjoint(append.depends_on)
-            or not self._names.isdisjoint(names)
+        """Adds the appends if they may share the transaction, and says whether it did."""
+        if not (
+            self._written.isdisjoint(waiting.written)
+            and self._written.isdisjoint(waiting.read)
+            and self._read.isdisjoint(waiting.written)
+            and self._names.isdisjoint(waiting.names)
+            and self._requests.isdisjoint(waiting.requests)
         ):
             return False
         self.members.append(waiting)
-        self._written.add(append.stream)
-        self._read.update(append.depends_on)
-        self._names.update(names)
-        self._requests.add(append.request.key)
+        self.appends += len(waiting.appends)
+        self._written |= waiting.written
+        self._read |= waiting.read
+        self._names |= waiting.names
+        self._requests |= waiting.requests
         return True
 
 
@@ -81,42 +81,22 @@ class AppendQueue:
         self._batch_bytes_max = batch_bytes_max
         self._urgent: deque[Waiting] = deque()
         self._ordinary: deque[Waiting] = deque()
+        self._length = 0
         self._under_way = 0
         self._sent = 0  # appends under way
         self._company = 0  # how many were under way or waited when a batch was last answered
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._urgent) + len(self._ordinary)
+        """Returns how many appends wait."""
+        return self._length
 
     def put(self, waiting: Waiting) -> None:
-        """Raises Overloaded when the queue is full."""
-        if len(self) >= self._waiting_max:
+        """Takes at most a batch of appends. Raises Overloaded when they do not all fit."""
+        if self._length + len(waiting.appends) > self._waiting_max:
             raise Overloaded
-        self._add(waiting)
-
-    def put_all(self, appends: Sequence[Append]) -> list[asyncio.Future[Appended]]:
-        """Takes at most a batch of appends, as `EventStore.append_all` does. What comes after a refused one of its
-        stream is STALE. Raises Overloaded when they do not all fit.
-        """
-        if len(self) + len(appends) > self._waiting_max:
-            raise Overloaded
-        loop = asyncio.get_running_loop()
-        first: Waiting | None = None  # of those of one stream
-        before: Waiting | None = None
-        answers = []
-        for append in appends:
-            if first is None or before is None or first.append.stream != append.stream:
-                first = before = Waiting(append, loop.create_future())
-            else:
-                first.together += 1
-                before = Waiting(append, loop.create_future(), before)
-            self._add(before)
-            answers.append(before.answer)
-        return answers
-
-    def _add(self, waiting: Waiting) -> None:
-        (self._urgent if waiting.append.urgent else self._ordinary).append(waiting)
+        (self._urgent if waiting.urgent else self._ordinary).append(waiting)
+        self._length += len(waiting.appends)
         self._changed.set()
 
     async def take(self, now: float) -> list[Waiting]:
@@ -134,7 +114,7 @@ class AppendQueue:
         now = max(now, asyncio.get_running_loop().time())
         room = self._fill(batch, self._urgent, self._batch_bytes_max, now)
         self._fill(batch, self._ordinary, room, now)
-        self._sent += len(batch.members)
+        self._sent += batch.appends
         return batch.members
 
     async def _gather(self) -> None:
@@ -168,29 +148,25 @@ class AppendQueue:
         waiting = [*self._urgent, *self._ordinary]
         self._urgent.clear()
         self._ordinary.clear()
+        self._length = 0
         return waiting
 
     def _fill(self, batch: Batch, queue: deque[Waiting], room: int, now: float) -> int:
         # A look past what cannot go now is bounded, or a long queue for one stream would cost its length every time.
         passed_over: list[Waiting] = []
         for waiting in list(islice(queue, 2 * self._batch_max)):
-            if len(batch.members) >= self._batch_max or room <= 0:
+            if batch.appends + len(waiting.appends) > self._batch_max or room <= 0:
                 break
-            if waiting.after is None and batch.members and len(batch.members) + waiting.together > self._batch_max:
-                break  # Those that go one behind the other go together.
             queue.popleft()
             if waiting.answer.done():
-                continue  # The caller went away.
-            deadline = waiting.append.deadline
-            if deadline is not None and deadline <= now:
+                pass  # The caller went away.
+            elif waiting.deadline is not None and waiting.deadline <= now:
                 waiting.answer.set_exception(DeadlinePassed())
-            elif waiting.after is not None and passed_over[-1:] == [waiting.after]:
-                passed_over.append(waiting)
-            elif waiting.after is not None and batch.members[-1:] != [waiting.after]:
-                waiting.answer.set_result(Appended(Outcome.STALE, waiting.append.stream))
             elif batch.takes(waiting):
                 room -= waiting.bytes
             else:
                 passed_over.append(waiting)
+                continue
+            self._length -= len(waiting.appends)
         queue.extendleft(reversed(passed_over))
         return room

@@ -13,7 +13,7 @@ import asyncpg
 from kernel.errors import StoreUnavailable
 from kernel.store.append_call import refusal
 from kernel.store.appender import CLOSED, Appender, AppendMetrics, fail
-from kernel.store.batches import AppendQueue, Waiting
+from kernel.store.batches import AppendQueue, Told, Waiting
 from kernel.store.connections import GONE, LOST, TRANSIENT, connect
 from kernel.store.interface import (
     Append,
@@ -129,11 +129,10 @@ class PostgresStore:
     # Appends.
 
     async def append(self, append: Append) -> Appended:
-        if self._closed:
-            raise StoreUnavailable(CLOSED)
-        answer: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
-        self._queue.put(Waiting(append, answer))
-        return await answer
+        (told,) = await self._submit(Waiting([append]))
+        if isinstance(told, Exception):
+            raise told
+        return told
 
     async def append_all(self, appends: Sequence[Append]) -> Sequence[Appended | None]:
         told: list[Appended | None] = []
@@ -146,15 +145,22 @@ class PostgresStore:
         return told
 
     async def _append_together(self, appends: Sequence[Append]) -> Sequence[Appended | None]:
+        """Appends all of them, or as many of the first as may share a transaction; returns what became of those."""
+        waiting = Waiting(appends)
+        while not waiting.may_share:
+            waiting = Waiting(waiting.appends[: len(waiting.appends) // 2])
+        answer = self._submit(waiting)
+        try:
+            told = await answer
+        except Exception:  # Whoever asked tries each by itself, and meets the error that is its own.
+            return [None] * len(waiting.appends)
+        return [one if isinstance(one, Appended) and one.outcome is Outcome.APPENDED else None for one in told]
+
+    def _submit(self, waiting: Waiting) -> asyncio.Future[Sequence[Told]]:
         if self._closed:
             raise StoreUnavailable(CLOSED)
-        answers = self._queue.put_all(appends)
-        try:
-            # Most come at once; a `gather` would cost each a callback of its own.
-            return [await _appended(answer) for answer in answers]
-        finally:
-            for answer in answers:
-                answer.cancel()  # What has not been sent need not be when whoever asked has gone away.
+        self._queue.put(waiting)
+        return waiting.answer
 
     async def _notify(self) -> None:
         """Tells readers that facts came, once for as many batches as committed meanwhile. Never inside the append: it
@@ -242,14 +248,6 @@ class PostgresStore:
     async def _connect_with(self, settings: Mapping[str, str]) -> asyncpg.Connection:
         search_path = f"{self._service}, public"
         return await connect(self._database_url, role=f"{self._service}_api", search_path=search_path, **settings)
-
-
-async def _appended(answer: asyncio.Future[Appended]) -> Appended | None:
-    try:
-        appended = await answer
-    except Exception:  # Whoever asked tries it by itself, and meets the error that is its own.
-        return None
-    return appended if appended.outcome is Outcome.APPENDED else None
 
 
 async def _keep_session(_: asyncpg.Connection) -> None:
