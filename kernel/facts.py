@@ -60,18 +60,18 @@ class FactTypes:
     def seal(self, payload: Message, fact_id: str, occurred_at: datetime, origin: Origin) -> bytes:
         """Returns the envelope's bytes. Raises KeyError for a message that is no fact of this service."""
         fact_type = self._by_message[type(payload)]
-        envelope = Envelope(
-            id=fact_id,
-            type=fact_type.name,
-            cause=origin.cause,
-            correlation=origin.correlation,
-            traceparent=origin.traceparent,
-            subjects=[getattr(payload, field) for field in fact_type.subjects],
-            imported_from=origin.imported_from,
-            payload=payload.SerializeToString(deterministic=True),
-            key=getattr(payload, fact_type.key) if fact_type.topic else "",
-        )
-        # In place: a message that a constructor is given is copied.
+        # Filled in place: a constructor takes twice as long, and copies the messages it is given.
+        envelope = Envelope()
+        envelope.id = fact_id
+        envelope.type = fact_type.name
+        envelope.cause = origin.cause
+        envelope.correlation = origin.correlation
+        envelope.traceparent = origin.traceparent
+        envelope.subjects.extend([getattr(payload, field) for field in fact_type.subjects])
+        envelope.imported_from = origin.imported_from
+        envelope.payload = payload.SerializeToString(deterministic=True)
+        if fact_type.topic:
+            envelope.key = getattr(payload, fact_type.key)
         set_timestamp(envelope.occurred_at, occurred_at)
         actor = envelope.actor
         actor.service, actor.person = origin.service, origin.person

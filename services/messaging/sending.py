@@ -48,15 +48,18 @@ class Sending:
             raise Rejected("GATE_STALE")
         asked = self._asked(request, call, self._clock.now(), gates_fresh=lane.is_fresh)
         sent = SendMessageResponse()
-        self._fill(sent, await self._path.run(asked.command, asked.request, asked.origin, call.deadline))
+        handled = await self._path.run(asked.command, asked.request, asked.origin, call.deadline)
+        _fill(sent, handled, self._reads.revision(handled.position))
         return sent
 
     async def many(self, request: SendManyRequest, call: CallContext) -> SendManyResponse:
         """Conversations go side by side, the messages of one in the order given."""
         messages = list(request.messages)  # Each look into a repeated field makes its messages' wrappers anew.
         response = SendManyResponse()
-        for message, one in zip(messages, await self._told(messages, call), strict=True):
-            self._answer(response.results.add(), message.request_id, one, call)
+        told = await self._told(messages, call)
+        revision = self._revision(told)
+        for message, one in zip(messages, told, strict=True):
+            _answer(response.results.add(), message.request_id, one, revision, call)
         return response
 
     async def stream(self, requests: AsyncIterator[SendStreamRequest]) -> AsyncIterator[SendStreamResponse]:
@@ -93,10 +96,12 @@ class Sending:
     ) -> Sequence[SendStreamResponse]:
         good = [checked.request.message for checked in came if not checked.rejected]
         refused = [(checked.request.message, checked.rejected) for checked in came if checked.rejected]
+        told = await self._told(good, call)
+        revision = self._revision(told)
         responses = []
-        for message, told in [*refused, *zip(good, await self._told(good, call), strict=True)]:
+        for message, one in [*refused, *zip(good, told, strict=True)]:
             response = SendStreamResponse()
-            self._answer(response.result, message.request_id, told, call)
+            _answer(response.result, message.request_id, one, revision, call)
             responses.append(response)
         return responses
 
@@ -130,22 +135,29 @@ class Sending:
         identity = call_request(call.caller.subject, "SendMessage", request.request_id, request)
         return Asked(command, identity, call.origin_of(request.sender_id, request.request_id))
 
-    # Answers are filled in place: a message that a constructor is given is copied.
+    def _revision(self, told: Sequence[Handled | Exception]) -> str:
+        """Returns one for all that are answered together: who waits for it sees each of them."""
+        return self._reads.revision(max([one.position for one in told if isinstance(one, Handled)], default=0))
 
-    def _answer(self, result: SendResult, request_id: str, told: Handled | Exception, call: CallContext) -> None:
-        result.request_id = request_id
-        if isinstance(told, Exception):
-            answer = call.answer_to(told)
-            error = result.error
-            error.code, error.reason, error.field = answer.code.value[0], answer.reason, answer.field
-        else:
-            self._fill(result.sent, told)
 
-    def _fill(self, sent: SendMessageResponse, handled: Handled) -> None:
-        conversation: Conversation = handled.state
-        sent.conversation_id = conversation.conversation_id
-        sent.message_id = conversation.last_message_id
-        sent.sequence = conversation.last_sequence
-        if conversation.last_at:
-            set_timestamp(sent.accepted_at, conversation.last_at)
-        sent.revision = self._reads.revision(handled.position)
+# Answers are filled in place: a message that a constructor is given is copied.
+
+
+def _answer(result: SendResult, request_id: str, told: Handled | Exception, revision: str, call: CallContext) -> None:
+    result.request_id = request_id
+    if isinstance(told, Exception):
+        answer = call.answer_to(told)
+        error = result.error
+        error.code, error.reason, error.field = answer.code.value[0], answer.reason, answer.field
+    else:
+        _fill(result.sent, told, revision)
+
+
+def _fill(sent: SendMessageResponse, handled: Handled, revision: str) -> None:
+    conversation: Conversation = handled.state
+    sent.conversation_id = conversation.conversation_id
+    sent.message_id = conversation.last_message_id
+    sent.sequence = conversation.last_sequence
+    if conversation.last_at:
+        set_timestamp(sent.accepted_at, conversation.last_at)
+    sent.revision = revision

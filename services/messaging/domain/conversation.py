@@ -120,16 +120,14 @@ def send(command: SendMessage, conversation: Conversation, client: Gate, therapi
     opening = not conversation.client_id
     if opening:
         may_open(command, from_client, client, enrolment)
-    sent = MessageSent(
-        **pair(command if opening else conversation),
-        sequence=conversation.last_sequence + 1,
-        message_id=command.message_id,
-        sender=SIDE_CLIENT if from_client else SIDE_THERAPIST,
-        expects=command.expects,
-        kind=command.kind,
-        automatic=command.automatic,
-    )
-    body = sent.body  # Filled in place: a message that a constructor is given is copied.
+    sent = MessageSent()  # Filled in place: a constructor takes twice as long, and copies the messages it is given.
+    sent.conversation_id = conversation.conversation_id or command.conversation_id
+    sent.client_id, sent.therapist_id = command.client_id, command.therapist_id
+    sent.sequence = conversation.last_sequence + 1
+    sent.message_id = command.message_id
+    sent.sender = SIDE_CLIENT if from_client else SIDE_THERAPIST
+    sent.expects, sent.kind, sent.automatic = command.expects, command.kind, command.automatic
+    body = sent.body
     body.attachment_id, body.size = command.message_id, len(command.body)
     body.sha256 = hashlib.sha256(command.body).digest()
     facts = [ConversationOpened(**pair(command)), sent] if opening else [sent]
