@@ -4,8 +4,9 @@
 -- timers). `..._of` columns hold the append's place in the batch, from 1. Lists that the batch has none of are null, and
 -- their checks cost nothing.
 --
--- Appends of one stream follow each other: all expect the version before the first of them. `ends` are the versions they
--- lead to. Where every append has one fact, only the facts' bytes are sent: all else is the append's.
+-- Appends of one stream follow each other: the first says which version it expects, those behind it have null there.
+-- `ends` are the versions they lead to. Where every append has one fact, only the facts' bytes are sent: all else is the
+-- append's.
 --
 -- Outcomes are those of kernel.store.interface.Outcome. `answers` has an object per append that was seen or met a holder.
 create function append(
@@ -75,7 +76,7 @@ begin
 
     for found_one in
         select a.i from unnest(streams, expected) with ordinality a (stream, version, i)
-        where a.version <> coalesce(
+        where a.version is not null and a.version <> coalesce(
             (select f.version from facts f where f.stream = a.stream order by f.version desc limit 1), 0)
     loop
         refused := true;
@@ -104,10 +105,8 @@ begin
         end loop;
     end if;
 
-    -- Appends of one stream follow each other: what comes after a refused one rests on facts that are not there. Where
-    -- each append has one fact, only one that follows another leads beyond the version after the expected one.
-    if refused and (fact_of is not null
-        or exists (select from unnest(expected, ends) a (version, ending) where a.ending > a.version + 1))
+    -- What comes after a refused append of its stream rests on facts that are not there.
+    if refused and array_position(expected, null) is not null
     then
         outcomes := array(
             select case when a.outcome = 0 and bool_or(a.outcome <> 0) over (partition by a.stream order by a.i) then 3

@@ -99,7 +99,7 @@ begin
 
     for found_one in
         select a.i from unnest(streams, expected) with ordinality a (stream, version, i)
-        where a.version <> coalesce(
+        where a.version is not null and a.version <> coalesce(
             (select f.version from facts f where f.stream = a.stream order by f.version desc limit 1), 0)
     loop
         refused := true;
@@ -128,10 +128,8 @@ begin
         end loop;
     end if;
 
-    -- Appends of one stream follow each other: what comes after a refused one rests on facts that are not there. Where
-    -- each append has one fact, only one that follows another leads beyond the version after the expected one.
-    if refused and (fact_of is not null
-        or exists (select from unnest(expected, ends) a (version, ending) where a.ending > a.version + 1))
+    -- What comes after a refused append of its stream rests on facts that are not there.
+    if refused and array_position(expected, null) is not null
     then
         outcomes := array(
             select case when a.outcome = 0 and bool_or(a.outcome <> 0) over (partition by a.stream order by a.i) then 3

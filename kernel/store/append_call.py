@@ -34,10 +34,14 @@ def arguments(appends: Sequence[Append]) -> list[list[Any] | None]:
     ]
 
 
-def _expected(appends: Sequence[Append]) -> list[int]:
-    """Of appends that follow each other on a stream, all expect the version before the first."""
-    begins: dict[str, int] = {}
-    return [begins.setdefault(append.stream, append.expected_version) for append in appends]
+def _expected(appends: Sequence[Append]) -> list[int | None]:
+    """Of appends that follow each other on a stream only the first says what it expects."""
+    streams = [append.stream for append in appends]
+    before = [None, *streams]
+    return [
+        None if stream == other else append.expected_version
+        for append, stream, other in zip(appends, streams, before, strict=False)
+    ]
 
 
 def _facts(appends: Sequence[Append]) -> list[list[Any] | None]:
