@@ -56,6 +56,19 @@ class LastOfStream:
 
 
 @dataclass(frozen=True, slots=True)
+class AddOfStream:
+    """A new row of a table, the only one of its stream. Where one of the facts would change it by the statement `last`,
+    a `LastOfStream`, what that takes, but for its first value, are the last of the columns at once: not to add rows and
+    change them again spares the server a third of what a rebuild writes.
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    values: Values
+    last: str
+
+
+@dataclass(frozen=True, slots=True)
 class Each:
     """A statement that runs for each fact, in the order of the facts: for what is rare, or depends on what was."""
 
@@ -63,7 +76,7 @@ class Each:
     values: Values
 
 
-Write = Add | All | Last | LastOfStream | Each
+Write = Add | All | Last | LastOfStream | AddOfStream | Each
 Writes = Mapping[type[Message], Sequence[Write]]
 
 
@@ -84,6 +97,7 @@ class Taking:
     made: list[tuple[Values, Callable[[Row], None]]] = field(default_factory=list)
     last: list[tuple[Values, Callable[[Any], Hashable], dict[Hashable, Newest]]] = field(default_factory=list)
     last_of_stream: list[tuple[Values, dict[Hashable, Newest]]] = field(default_factory=list)
+    of_stream: list[tuple[Values, dict[Hashable, Row]]] = field(default_factory=list)
     opens: bool = False  # the payload of every one
 
 
@@ -102,6 +116,7 @@ class Rows:
     def __init__(self, writes: Writes, ignores: Iterable[type[Message]], fact_types: FactTypes) -> None:
         self._fact_types = fact_types
         self._added: dict[tuple[str, tuple[str, ...]], list[Row]] = {}
+        self._of_stream: dict[tuple[str, tuple[str, ...], str], dict[Hashable, Row]] = {}
         self._all: dict[str, list[Row]] = {}
         self._last: dict[str, dict[Hashable, Newest]] = {}
         self._each: list[tuple[str, Row]] = []
@@ -113,7 +128,8 @@ class Rows:
     @property
     def held(self) -> int:
         """How many rows it has come to."""
-        return len(self._each) + sum(map(len, (*self._added.values(), *self._all.values(), *self._last.values())))
+        held = (self._added, self._of_stream, self._all, self._last)
+        return len(self._each) + sum(len(rows) for of in held for rows in of.values())
 
     def take(self, page: Page) -> None:
         """Opens of each fact what it needs. Raises UnlistedFact, UnknownFactType or Poison."""
@@ -133,6 +149,8 @@ class Rows:
                     fact = StoredFact(position, recorded, envelope, payload)
                     for values, keep in taking.made:
                         keep(values(fact, payload))
+                    for values, rows in taking.of_stream:
+                        rows[stream] = values(fact, payload)
         except DecodeError as error:
             raise Poison("an envelope does not decode") from error
         if page.facts:
@@ -151,11 +169,13 @@ class Rows:
                     taking.last.append((values, key, self._last.setdefault(statement, {})))
                 case LastOfStream(statement, values):
                     taking.last_of_stream.append((values, self._last.setdefault(statement, {})))
+                case AddOfStream(table, columns, values, last):
+                    taking.of_stream.append((values, self._of_stream.setdefault((table, columns, last), {})))
                 case Each(statement, values):
                     taking.made.append((values, self._each_of(statement)))
                 case _:
                     assert_never(write)
-        taking.opens = bool(taking.made or taking.last)
+        taking.opens = bool(taking.made or taking.last or taking.of_stream)
         return taking
 
     def _each_of(self, statement: str) -> Callable[[Row], None]:
@@ -169,11 +189,21 @@ class Rows:
             for (values, position, recorded, _), (envelope, payload) in zip(kept, opened, strict=True)
         ]
 
+    def _change(self, rows: dict[Hashable, Row], last: dict[Hashable, Newest]) -> None:
+        """Makes the last of each stream part of the row that is added for it."""
+        changed = [stream for stream in rows if stream in last]
+        for stream, row in zip(changed, self._rows_of(map(last.pop, changed)), strict=True):
+            rows[stream] = (*rows[stream][: 1 - len(row)], *row[1:])
+
     async def write(self, connection: asyncpg.Connection, statements: Mapping[str, str]) -> None:
         """Takes the named statements, and a connection that finds the tables; it is within a transaction."""
         for (table, columns), rows in self._added.items():
             if rows:
                 await connection.copy_records_to_table(table, columns=columns, records=rows)
+        for (table, columns, last), of in self._of_stream.items():
+            if of:
+                self._change(of, self._last[last])
+                await connection.copy_records_to_table(table, columns=columns, records=of.values())
         for name, rows in [
             *self._all.items(),
             *((name, self._rows_of(of.values())) for name, of in self._last.items()),

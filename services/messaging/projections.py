@@ -10,19 +10,19 @@ from holdspace.messaging.v1.events_pb2 import (
     MessagesWithheld,
     TherapistImported,
 )
-from kernel.projected import Add, Each, LastOfStream
+from kernel.projected import AddOfStream, Each, LastOfStream
 from kernel.read_model import ReadModel
 from kernel.replay import StoredFact
 from kernel.sql import queries
 
 HERE = Path(__file__).parent
 
-CONVERSATION = ("conversation_id", "client_id", "therapist_id", "opened_at", "last_message_at")
+CONVERSATION = ("conversation_id", "client_id", "therapist_id", "opened_at", "message_count", "last_message_at")
 
 
 def opened_row(fact: StoredFact, opened: ConversationOpened) -> tuple[object, ...]:
     at = fact.occurred_at
-    return (opened.conversation_id, opened.client_id, opened.therapist_id, at, at)
+    return (opened.conversation_id, opened.client_id, opened.therapist_id, at, 0, at)
 
 
 READ_MODEL = ReadModel(
@@ -30,7 +30,7 @@ READ_MODEL = ReadModel(
     indexes=HERE / "read_model_indexes.sql",
     statements=queries(HERE / "projections.sql"),
     writes={
-        ConversationOpened: [Add("conversations", CONVERSATION, opened_row)],
+        ConversationOpened: [AddOfStream("conversations", CONVERSATION, opened_row, "count_messages")],
         MessageSent: [
             LastOfStream(
                 "count_messages",
