@@ -29,8 +29,12 @@ class Contact:
     def with_message(self, message: SentMessage) -> "Contact":
         """Returns the contact with one more message, from whatever time."""
         if message.from_client:
-            return replace(self, first_message=_earlier(self.first_message, message))
-        return self if message.automatic else replace(self, first_reply=_earlier(self.first_reply, message))
+            first = _earlier(self.first_message, message)
+            return self if first is self.first_message else Contact(first, self.first_reply)
+        if message.automatic:
+            return self
+        reply = _earlier(self.first_reply, message)
+        return self if reply is self.first_reply else Contact(self.first_message, reply)
 
 
 @dataclass(frozen=True, slots=True)
