@@ -103,6 +103,20 @@ async def test_a_refused_append_leaves_the_other_streams_of_its_call_alone(store
     assert [recorded.fact for recorded in await store.read_all(0, 10)] == [b"0", b"1", b"2", b"3", b"4"]
 
 
+async def test_appends_of_one_call_that_cannot_share_a_transaction_go_one_after_the_other(store: EventStore) -> None:
+    twice = request("twice")
+    told = await store.append_all(
+        [
+            append("s", 0, b"0", request=twice),
+            append("t", 0, b"1"),
+            append("u", 0, b"repeated", request=twice),
+            append("v", 0, b"2", depends_on={"t": 1}),
+        ]
+    )
+    assert versions(told) == [1, 1, None, 1]
+    assert [recorded.fact for recorded in await store.read_all(0, 10)] == [b"0", b"1", b"2"]
+
+
 async def test_more_appends_than_a_batch_takes_keep_the_order_of_their_streams(database_url: str) -> None:
     store = PostgresStore(database_url, "messaging", Counted(), batch_max=4)
     await store.open()
