@@ -23,14 +23,27 @@ class Waiting:
     def __init__(self, appends: Sequence[Append]) -> None:
         self.appends = appends
         self.answer: asyncio.Future[Sequence[Told]] = asyncio.get_running_loop().create_future()
-        self.written = {append.stream for append in appends}
-        self.read: set[str] = set().union(*[append.depends_on for append in appends])
-        self.names = {claim.name for append in appends for claim in append.claims if isinstance(claim, NameClaim)}
-        self.requests = {append.request.key for append in appends}
-        self.bytes = sum([len(fact) for append in appends for fact in append.facts])
-        self.bytes += sum([len(body.content) for append in appends for body in append.attachments])
-        self.urgent = any(append.urgent for append in appends)
-        self.deadline = min([append.deadline for append in appends if append.deadline is not None], default=None)
+        self.written: set[str] = set()
+        self.read: set[str] = set()
+        self.names: set[str] = set()
+        self.requests: set[bytes] = set()
+        self.bytes = 0
+        self.urgent = False
+        self.deadline: float | None = None
+        for append in appends:  # Once: most come alone, and a comprehension for each would cost them twice as much.
+            self.written.add(append.stream)
+            self.requests.add(append.request.key)
+            self.bytes += sum(map(len, append.facts))
+            if append.depends_on:
+                self.read.update(append.depends_on)
+            if append.claims:
+                self.names.update([claim.name for claim in append.claims if isinstance(claim, NameClaim)])
+            if append.attachments:
+                self.bytes += sum([len(body.content) for body in append.attachments])
+            if append.urgent:
+                self.urgent = True
+            if append.deadline is not None:
+                self.deadline = append.deadline if self.deadline is None else min(self.deadline, append.deadline)
 
     @property
     def may_share(self) -> bool:
