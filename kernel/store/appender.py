@@ -5,7 +5,6 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from itertools import islice
 from typing import Protocol
 
 import asyncpg
@@ -127,11 +126,11 @@ class Appender:
 
 def tell(batch: Sequence[Waiting], told: Sequence[Told]) -> None:
     """Tells everyone of the batch what became of their appends; `told` has them in order."""
-    rest = iter(told)
+    after = 0
     for waiting in batch:
-        theirs = list(islice(rest, len(waiting.appends)))
+        before, after = after, after + len(waiting.appends)
         if not waiting.answer.done():
-            waiting.answer.set_result(theirs)
+            waiting.answer.set_result(told[before:after])
 
 
 def fail(batch: Sequence[Waiting], error: Exception) -> None:

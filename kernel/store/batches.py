@@ -17,15 +17,20 @@ Told = Appended | Exception
 """What became of an append: its outcome, or why it has none."""
 
 
+NOTHING: frozenset[str] = frozenset()
+
+
 class Waiting:
     """Appends that were asked for together: they go together, and one answer tells what became of each."""
+
+    __slots__ = ("answer", "appends", "bytes", "deadline", "names", "read", "requests", "urgent", "written")
 
     def __init__(self, appends: Sequence[Append]) -> None:
         self.appends = appends
         self.answer: asyncio.Future[Sequence[Told]] = asyncio.get_running_loop().create_future()
         self.written: set[str] = set()
-        self.read: set[str] = set()
-        self.names: set[str] = set()
+        self.read = NOTHING
+        self.names = NOTHING
         self.requests: set[bytes] = set()
         self.bytes = 0
         self.urgent = False
@@ -35,9 +40,9 @@ class Waiting:
             self.requests.add(append.request.key)
             self.bytes += sum(map(len, append.facts))
             if append.depends_on:
-                self.read.update(append.depends_on)
+                self.read |= append.depends_on.keys()
             if append.claims:
-                self.names.update([claim.name for claim in append.claims if isinstance(claim, NameClaim)])
+                self.names |= {claim.name for claim in append.claims if isinstance(claim, NameClaim)}
             if append.attachments:
                 self.bytes += sum([len(body.content) for body in append.attachments])
             if append.urgent:
