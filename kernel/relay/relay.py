@@ -32,7 +32,7 @@ from (select * from facts where position > $1 and position <= $1 + $2 order by p
 # The time is taken before the statement's snapshot: every fact committed by then is at or below the head.
 READ_MOMENT = "select statement_timestamp() as store_time, coalesce(max(position), 0) as head from facts"
 
-PAGE_FACTS_MAX = 4_000  # a page costs almost as much as 1,000 facts beside them: it has a batch for each partition
+PAGE_FACTS_MAX = 6_000  # a page costs almost as much as 1,000 facts beside them: it has a batch for each partition
 FACTS_BETWEEN_TURNS = 400
 POLL_SECONDS = 0.25  # the net under a lost notification
 WATERMARK_SECONDS = 1.0
@@ -242,6 +242,7 @@ class Relay:
         positions, streams, versions, times, facts = columns
         recorded = instants(times, len(facts))
         rows = zip(positions, streams, versions, recorded, facts, strict=True)
+        before, at, decimal = None, 0, b""
         for expected, (position, stream, version, since_epoch, fact) in enumerate(rows, after + 1):
             if position != expected:
                 raise GapInStore(f"{source} has no fact at position {expected}")
@@ -249,7 +250,9 @@ class Relay:
             topic = topics.get(envelope.type)
             if topic is None:
                 raise UnknownFactType(f"{envelope.type} at position {expected}")
+            if since_epoch != before:  # Facts of one commit have one time.
+                before, at = since_epoch, SERVER_EPOCH_MICROSECONDS + since_epoch
+                decimal = b"%d" % at
             if topic:
-                at = SERVER_EPOCH_MICROSECONDS + since_epoch
-                headers = encode(encoded_source, position, stream, version, at)
+                headers = encode(encoded_source, position, stream, version, decimal)
                 yield topic, envelope.key.encode(), fact, at // 1000, headers
