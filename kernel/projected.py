@@ -57,9 +57,9 @@ class LastOfStream:
 
 @dataclass(frozen=True, slots=True)
 class AddOfStream:
-    """A new row of a table, the only one of its stream. Where one of the facts would change it by the statement `last`,
-    a `LastOfStream`, what that takes, but for its first value, are the last of the columns at once: not to add rows and
-    change them again spares the server a third of what a rebuild writes.
+    """A new row of a table, the only one of its stream. `last` names the `LastOfStream` statement that changes it: its
+    values, but for the first, which is the key, belong into the last of `columns`. Facts that add a row and change it
+    are written as one row: to add it and change it again costs the server half as much again.
     """
 
     table: str
