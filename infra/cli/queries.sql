@@ -11,8 +11,8 @@ select (select epoch from store_identity) as epoch,
 select position, definition from read_model_checkpoint
 
 -- name: stream
-select position, stream, version, recorded_at, fact from facts
-where stream = $1 and version > $2 order by version limit $3
+select position, stream, version, recorded_at, fact from facts_of($1)
+where version > $2 order by version limit $3
 
 -- name: next_offsets
 select consumer, topic, partition, next_offset from consumer_checkpoints order by consumer, topic, partition

@@ -130,7 +130,7 @@ class World:
         settings = {"role": f"{service}_api", "search_path": service}
         connection = await asyncpg.connect(self.database_url, server_settings=settings)
         try:
-            sql = "select fact, recorded_at from facts where stream = $1 order by version desc"
+            sql = "select fact, recorded_at from facts_of($1) order by version desc"
             rows = await connection.fetch(sql, stream)
         finally:
             await connection.close()

@@ -77,7 +77,7 @@ begin
     for found_one in
         select a.i from unnest(streams, expected) with ordinality a (stream, version, i)
         where a.version is not null and a.version <> coalesce(
-            (select f.version from facts f where f.stream = a.stream order by f.version desc limit 1), 0)
+            (select f.version from facts_of(a.stream) f order by f.version desc limit 1), 0)
     loop
         refused := true;
         if outcomes[found_one.i] = 0 then outcomes[found_one.i] := 3; end if;
@@ -87,7 +87,7 @@ begin
         for found_one in
             select d.i from unnest(dependency_of, dependency_streams, dependency_versions) d (i, stream, version)
             where d.version <> coalesce(
-                (select f.version from facts f where f.stream = d.stream order by f.version desc limit 1), 0)
+                (select f.version from facts_of(d.stream) f order by f.version desc limit 1), 0)
         loop
             refused := true;
             if outcomes[found_one.i] = 0 then outcomes[found_one.i] := 4; end if;
@@ -182,7 +182,7 @@ language sql volatile
 set search_path from current
 as $$
     select jsonb_build_object('stream', answered_stream, 'version', answered_version, 'position', coalesce(
-        (select f.position from facts f where f.stream = answered_stream and f.version = answered_version),
+        (select f.position from facts_of(answered_stream) f where f.version = answered_version),
         (select max(f.position) from facts f),
         0))
 $$;
@@ -250,4 +250,5 @@ end
 $$;
 
 revoke all on all functions in schema {service} from public;
-grant execute on function append, find_request, seen_answer, rotate_requests to {service}_api;
+grant execute on function append, find_request, seen_answer, rotate_requests, facts_of to {service}_api;
+grant execute on function facts_of to {service}_reader;

@@ -100,7 +100,7 @@ begin
     for found_one in
         select a.i from unnest(streams, expected) with ordinality a (stream, version, i)
         where a.version is not null and a.version <> coalesce(
-            (select f.version from facts f where f.stream = a.stream order by f.version desc limit 1), 0)
+            (select f.version from facts_of(a.stream) f order by f.version desc limit 1), 0)
     loop
         refused := true;
         if outcomes[found_one.i] = 0 then outcomes[found_one.i] := 3; end if;
@@ -110,7 +110,7 @@ begin
         for found_one in
             select d.i from unnest(dependency_of, dependency_streams, dependency_versions) d (i, stream, version)
             where d.version <> coalesce(
-                (select f.version from facts f where f.stream = d.stream order by f.version desc limit 1), 0)
+                (select f.version from facts_of(d.stream) f order by f.version desc limit 1), 0)
         loop
             refused := true;
             if outcomes[found_one.i] = 0 then outcomes[found_one.i] := 4; end if;
@@ -219,6 +219,27 @@ begin
 end
 $$;
 
+CREATE TABLE {service}.facts (
+    "position" bigint NOT NULL,
+    stream text NOT NULL,
+    version integer NOT NULL,
+    recorded_at timestamp with time zone NOT NULL,
+    fact bytea NOT NULL,
+    CONSTRAINT facts_stream_check CHECK ((octet_length(stream) <= 2600))
+);
+
+CREATE FUNCTION {service}.facts_of(asked_stream text) RETURNS SETOF {service}.facts
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT f."position",
+     f.stream,
+     f.version,
+     f.recorded_at,
+     f.fact
+    FROM {service}.facts f
+   WHERE ((hashtextextended(f.stream, (0)::bigint) = hashtextextended(facts_of.asked_stream, (0)::bigint)) AND (hashtextextended(f.stream, (1)::bigint) = hashtextextended(facts_of.asked_stream, (1)::bigint)) AND (f.stream = facts_of.asked_stream));
+END;
+
 CREATE FUNCTION {service}.find_request(asked_key bytea, asked_call boolean, OUT digest bytea, OUT answer jsonb) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO '{service}', 'public'
@@ -283,7 +304,7 @@ CREATE FUNCTION {service}.seen_answer(answered_stream text, answered_version int
     SET search_path TO '{service}', 'public'
     AS $$
     select jsonb_build_object('stream', answered_stream, 'version', answered_version, 'position', coalesce(
-        (select f.position from facts f where f.stream = answered_stream and f.version = answered_version),
+        (select f.position from facts_of(answered_stream) f where f.version = answered_version),
         (select max(f.position) from facts f),
         0))
 $$;
@@ -335,14 +356,6 @@ CREATE TABLE {service}.consumer_watermarks (
     "position" bigint NOT NULL,
     store_time timestamp with time zone NOT NULL,
     reached_at timestamp with time zone NOT NULL
-);
-
-CREATE TABLE {service}.facts (
-    "position" bigint NOT NULL,
-    stream text NOT NULL,
-    version integer NOT NULL,
-    recorded_at timestamp with time zone NOT NULL,
-    fact bytea NOT NULL
 );
 
 CREATE TABLE {service}.migrations (
@@ -429,9 +442,6 @@ ALTER TABLE ONLY {service}.consumer_watermarks
 ALTER TABLE ONLY {service}.facts
     ADD CONSTRAINT facts_pkey PRIMARY KEY ("position");
 
-ALTER TABLE ONLY {service}.facts
-    ADD CONSTRAINT facts_stream_version_key UNIQUE (stream, version);
-
 ALTER TABLE ONLY {service}.migrations
     ADD CONSTRAINT migrations_pkey PRIMARY KEY (name);
 
@@ -459,6 +469,8 @@ ALTER TABLE ONLY {service}.timers
 CREATE INDEX claimed_names_by_stream ON {service}.claimed_names USING btree (stream);
 
 CREATE INDEX claimed_ranges_by_stream ON {service}.claimed_ranges USING btree (stream);
+
+CREATE UNIQUE INDEX facts_by_stream ON {service}.facts USING btree (hashtextextended(stream, (0)::bigint), hashtextextended(stream, (1)::bigint), version);
 
 CREATE INDEX parked_records_by_key ON {service}.parked_records USING btree (consumer, topic, key, "offset");
 
@@ -493,6 +505,13 @@ GRANT ALL ON FUNCTION {service}.append(streams text[], expected integer[], ends 
 
 REVOKE ALL ON FUNCTION {service}.claim(claiming_stream text, wanted jsonb) FROM PUBLIC;
 
+GRANT SELECT ON TABLE {service}.facts TO {service}_api;
+GRANT SELECT ON TABLE {service}.facts TO {service}_reader;
+
+REVOKE ALL ON FUNCTION {service}.facts_of(asked_stream text) FROM PUBLIC;
+GRANT ALL ON FUNCTION {service}.facts_of(asked_stream text) TO {service}_api;
+GRANT ALL ON FUNCTION {service}.facts_of(asked_stream text) TO {service}_reader;
+
 REVOKE ALL ON FUNCTION {service}.find_request(asked_key bytea, asked_call boolean, OUT digest bytea, OUT answer jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION {service}.find_request(asked_key bytea, asked_call boolean, OUT digest bytea, OUT answer jsonb) TO {service}_api;
 
@@ -522,9 +541,6 @@ GRANT SELECT ON TABLE {service}.consumer_marks TO {service}_reader;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE {service}.consumer_watermarks TO {service}_api;
 GRANT SELECT ON TABLE {service}.consumer_watermarks TO {service}_reader;
-
-GRANT SELECT ON TABLE {service}.facts TO {service}_api;
-GRANT SELECT ON TABLE {service}.facts TO {service}_reader;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE {service}.parked_keys TO {service}_api;
 GRANT SELECT ON TABLE {service}.parked_keys TO {service}_reader;

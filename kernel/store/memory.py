@@ -178,7 +178,7 @@ def _refuse_what_no_store_takes(append: Append) -> None:
     if any("\0" in name for name in names):
         raise Poison("a NUL in a name")
     if any(len(name.encode()) > NAME_BYTES_MAX for name in names):
-        raise Poison("a name too long to index")
+        raise Poison("a name too long")
     if any(isinstance(claim, RangeClaim) and claim.start > claim.end for claim in append.claims):
         raise Poison("a range that ends before it starts")
     # Two claims of one append may exclude each other.

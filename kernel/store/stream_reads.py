@@ -13,14 +13,14 @@ from kernel.store.interface import Recorded
 STREAMS_AT_ONCE_MAX = 128
 
 READ_STREAM = """
-select position, stream, version, recorded_at, fact from facts
-where stream = $1 and version > $2 and ($3::integer is null or version <= $3) order by version"""
+select position, stream, version, recorded_at, fact from facts_of($1)
+where version > $2 and ($3::integer is null or version <= $3) order by version"""
 READ_STREAMS = """
 select asked.place, found.* from unnest($1::text[], $2::integer[], $3::integer[])
     with ordinality asked (stream, after, up_to, place)
 cross join lateral (
-    select f.position, f.stream, f.version, f.recorded_at, f.fact from facts f
-    where f.stream = asked.stream and f.version > asked.after and (asked.up_to is null or f.version <= asked.up_to)
+    select f.position, f.stream, f.version, f.recorded_at, f.fact from facts_of(asked.stream) f
+    where f.version > asked.after and (asked.up_to is null or f.version <= asked.up_to)
     order by f.version
 ) found"""
 

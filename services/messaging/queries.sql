@@ -16,10 +16,10 @@ from (
 order by last_message_at desc, conversation_id desc limit $4
 
 -- name: facts_after
-select version, fact from facts where stream = $1 and version > $2 order by version limit $3
+select version, fact from facts_of($1) where version > $2 order by version limit $3
 
 -- name: facts_before
-select version, fact from facts where stream = $1 and version < $2 order by version desc limit $3
+select version, fact from facts_of($1) where version < $2 order by version desc limit $3
 
 -- name: of_client
 select conversation_id from conversations where client_id = $1

@@ -2,11 +2,14 @@
 
 import asyncio
 
+import asyncpg
 import pytest
 
 from kernel.errors import StoreUnavailable
 from kernel.store.interface import EventStore
 from kernel.store.postgres import PostgresStore
+from kernel.store.stream_reads import READ_STREAM, READ_STREAMS
+from tests.contract.callers import session
 from tests.contract.conftest import Counted
 from tests.contract.test_store import append
 
@@ -42,3 +45,24 @@ async def test_a_store_that_is_away_says_so_to_every_reader(database_url: str) -
     assert [type(each) for each in told] == [StoreUnavailable] * 5
     with pytest.raises(StoreUnavailable):
         await store.read_stream("s")
+
+
+@pytest.mark.parametrize("role", ["messaging_api", "messaging_reader"])
+@pytest.mark.parametrize("sql", [READ_STREAM, READ_STREAMS])
+async def test_a_stream_is_read_in_its_order_by_the_index_alone(module_database_url: str, role: str, sql: str) -> None:
+    async with session(module_database_url, role) as connection:
+        await connection.execute("set enable_seqscan = off; set plan_cache_mode = force_generic_plan")
+        await connection.execute(f"prepare reading as {sql}")
+        given = "('{s}', '{0}', '{9}')" if sql == READ_STREAMS else "('s', 0, 9)"
+        plan = "\n".join(row[0] for row in await connection.fetch(f"explain (costs off) execute reading {given}"))
+    assert "Index Scan using facts_by_stream on facts" in plan
+    assert "Sort" not in plan
+    assert "facts_of" not in plan  # as a function of its own it would read all it may need before it gives any
+
+
+async def test_a_stream_has_each_version_once_whoever_writes(database_url: str) -> None:
+    async with session(database_url, "messaging_owner") as owner:
+        write = "insert into facts select n, 's', 1, now(), 'x' from generate_series(1, $1::integer) n"
+        with pytest.raises(asyncpg.UniqueViolationError, match="facts_by_stream"):
+            await owner.execute(write, 2)
+        await owner.execute(write, 1)

@@ -81,7 +81,7 @@ class Platform:
 
     async def facts(self, service: str, stream: str) -> list[Envelope]:
         """Returns the envelopes of a stream, in order."""
-        rows = await self.rows(service, "select fact from facts where stream = $1 order by version", stream)
+        rows = await self.rows(service, "select fact from facts_of($1) order by version", stream)
         return [open_envelope(row[0]) for row in rows]
 
     async def calls_taken(self, service: str) -> int:

@@ -78,9 +78,7 @@ async def nothing_lost_nothing_twice(platform: Platform, world: World, pairs: li
     everything = list(range(1, MESSAGES + 2))
     for client, therapist in pairs:
         conversation = conversation_id(client, therapist)
-        rows = await platform.rows(
-            "messaging", "select version from facts where stream = $1", f"conversation-{conversation}"
-        )
+        rows = await platform.rows("messaging", "select version from facts_of($1)", f"conversation-{conversation}")
         assert len(rows) == len(everything) + 2  # opened, and marked as imported
 
         async def taken_in(conversation: str = conversation) -> bool:

@@ -98,7 +98,7 @@ async def facts_of(database_url: str, stream: str) -> list[str]:
     """Returns the short names of a stream's facts, in order."""
     connection = await connect(database_url, role="moderation_api", search_path="moderation, public")
     try:
-        rows = await connection.fetch("select fact from facts where stream = $1 order by version", stream)
+        rows = await connection.fetch("select fact from facts_of($1) order by version", stream)
     finally:
         await connection.close()
     return [open_envelope(row["fact"]).type.rpartition(".")[2] for row in rows]
@@ -155,7 +155,7 @@ async def imports_of(database_url: str, stream: str) -> dict[str, str]:
     """Returns where each fact of the stream was imported from: a measure of today never is."""
     connection = await connect(database_url, role="moderation_api", search_path="moderation, public")
     try:
-        rows = await connection.fetch("select fact from facts where stream = $1", stream)
+        rows = await connection.fetch("select fact from facts_of($1)", stream)
     finally:
         await connection.close()
     envelopes = [open_envelope(row["fact"]) for row in rows]

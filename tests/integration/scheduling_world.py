@@ -200,7 +200,7 @@ class World:
         connection = await asyncpg.connect(self.database_url, server_settings={"role": "scheduling_api"})
         try:
             rows = await connection.fetch(
-                "select fact from scheduling.facts where stream = $1 order by version", f"booking-{booking_id}"
+                "select fact from scheduling.facts_of($1) order by version", f"booking-{booking_id}"
             )
         finally:
             await connection.close()

@@ -85,7 +85,7 @@ async def published(database_url: str, client: str) -> list[str]:
     connection = await asyncpg.connect(database_url, server_settings={"role": "age_verification_api"})
     try:
         rows = await connection.fetch(
-            "select fact from age_verification.facts where stream = $1 order by version", f"client-{client}"
+            "select fact from age_verification.facts_of($1) order by version", f"client-{client}"
         )
     finally:
         await connection.close()

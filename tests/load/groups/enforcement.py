@@ -44,6 +44,10 @@ COPIES = {
     "response_sla": ("client-{}", "holdspace.response_sla.v1.StandingNoted"),
 }
 
+KNOWN = "select count(*) from unnest($1::text[]) asked where exists (select from facts_of(asked))"
+RECORDED = """
+select f.stream, f.recorded_at, f.fact from unnest($1::text[]) asked, facts_of(asked) f order by f.position desc"""
+
 AT_REST = "report to enforced in the last of three services"
 LOADED = f"{AT_REST}, beside {LOAD_PER_SECOND} messages/s"
 APART = "a process for each role"
@@ -89,9 +93,7 @@ class Bench:
         """Waits until the service has facts in all of these streams."""
 
         async def ask() -> bool:
-            rows = await self.platform.rows(
-                service, "select count(distinct stream) from facts where stream = any($1)", streams
-            )
+            rows = await self.platform.rows(service, KNOWN, streams)
             return bool(rows[0][0] == len(streams))
 
         await eventually(ask)
@@ -136,8 +138,7 @@ class Bench:
         streams = [stream.format(name) for name in names]
 
         async def ask() -> list[datetime] | None:
-            sql = "select stream, recorded_at, fact from facts where stream = any($1) order by position desc"
-            rows = await self.platform.rows(service, sql, streams)
+            rows = await self.platform.rows(service, RECORDED, streams)
             found = {name: at for name, at, fact in rows if open_envelope(fact).type == fact_type}
             return [found[name] for name in streams] if len(found) == len(streams) else None
 
