@@ -44,6 +44,8 @@ declare
     refused boolean := false;
     found_one record;
     answer jsonb;
+    places integer[];
+    place integer;
 begin
     -- Large bytes go in before the lock is taken: inside it they would stall everyone.
     if attachment_ids is not null then
@@ -74,34 +76,35 @@ begin
         end if;
     end loop;
 
-    for found_one in
+    -- Places are taken as one array: a loop over the query would open a cursor for it.
+    places := array(
         select a.i from unnest(streams, expected) with ordinality a (stream, version, i)
         where a.version is not null and a.version <> coalesce(
-            (select f.version from facts_of(a.stream) f order by f.version desc limit 1), 0)
-    loop
+            (select f.version from facts_of(a.stream) f order by f.version desc limit 1), 0));
+    foreach place in array places loop
         refused := true;
-        if outcomes[found_one.i] = 0 then outcomes[found_one.i] := 3; end if;
+        if outcomes[place] = 0 then outcomes[place] := 3; end if;
     end loop;
 
     if dependency_of is not null then
-        for found_one in
+        places := array(
             select d.i from unnest(dependency_of, dependency_streams, dependency_versions) d (i, stream, version)
             where d.version <> coalesce(
-                (select f.version from facts_of(d.stream) f order by f.version desc limit 1), 0)
-        loop
+                (select f.version from facts_of(d.stream) f order by f.version desc limit 1), 0));
+        foreach place in array places loop
             refused := true;
-            if outcomes[found_one.i] = 0 then outcomes[found_one.i] := 4; end if;
+            if outcomes[place] = 0 then outcomes[place] := 4; end if;
         end loop;
     end if;
 
     if claims_of is not null then
-        for place in 1 .. cardinality(claims_of) loop
-            continue when outcomes[claims_of[place]] <> 0;
-            answer := claim(streams[claims_of[place]], claims[place]);
+        for nth in 1 .. cardinality(claims_of) loop
+            continue when outcomes[claims_of[nth]] <> 0;
+            answer := claim(streams[claims_of[nth]], claims[nth]);
             continue when answer is null;
             refused := true;
-            outcomes[claims_of[place]] := 5;
-            answers := answers || jsonb_build_object(claims_of[place], answer);
+            outcomes[claims_of[nth]] := 5;
+            answers := answers || jsonb_build_object(claims_of[nth], answer);
         end loop;
     end if;
 
