@@ -24,10 +24,10 @@ MANY_FACTS = 10_000_000
 FACTS_OF_STREAM = 5
 STREAMS_GOING_ON = 2_000  # those that are appended to, as most conversations rest
 APPENDS = 1_000_000
-FEW_SECONDS = 1.0
+SECONDS = 1.0  # of each cell: longer, and there would soon be many facts where there are to be few
 WARM_UP_SECONDS = 20.0
 
-REQUESTS = 500_000  # remembered by each store: as many as came in their period, however many facts there are
+REQUESTS = 500_000  # remembered when a cell begins: as many as came in their period, however many facts there are
 FILL_REQUESTS = """
 insert into requests_call (key, digest, stream, version)
 select sha256(i::text::bytea), sha256(i::text::bytea), 'conversation-' || md5(i::text), 1
@@ -93,8 +93,9 @@ async def empty(url: str) -> None:
     await connection.close()
 
 
-async def fill_requests(url: str) -> None:
+async def reset_requests(url: str) -> None:
     connection = await connect(url, role="messaging_owner", search_path="messaging", **UNLIMITED)
+    await connection.execute("truncate requests_call")
     await connection.execute(FILL_REQUESTS, REQUESTS, timeout=600)
     await connection.execute("vacuum analyze requests_call", timeout=600)
     await connection.close()
@@ -128,7 +129,7 @@ def conversing(store: PostgresStore, fact: bytes) -> Sequence[Work]:
 async def open_store(stack: Stack, facts: int) -> AsyncIterator[tuple[str, PostgresStore]]:
     async with stack.database("messaging") as url:
         await fill(url, facts, a_fact(), facts_of_stream=FACTS_OF_STREAM)
-        await fill_requests(url)
+        await reset_requests(url)
         store = PostgresStore(url, "messaging", Uncounted())
         await store.open()
         try:
@@ -140,14 +141,23 @@ async def open_store(stack: Stack, facts: int) -> AsyncIterator[tuple[str, Postg
 @asynccontextmanager
 async def open_costs(stack: Stack, options: Options) -> AsyncIterator[Sequence[Cell]]:
     fact = a_fact()
-    async with open_store(stack, FEW_FACTS) as (url, few), open_store(stack, MANY_FACTS) as (_, many):
+    async with open_store(stack, FEW_FACTS) as (few_url, few), open_store(stack, MANY_FACTS) as (many_url, many):
         to_many = conversing(many, fact)
 
         async def append_to_few() -> Reading:
             """What the round before appended is taken away first: soon there would be many."""
-            await empty(url)
-            await fill(url, FEW_FACTS, fact, facts_of_stream=FACTS_OF_STREAM)
-            return await for_a_while(conversing(few, fact), FEW_SECONDS)
+            await empty(few_url)
+            await fill(few_url, FEW_FACTS, fact, facts_of_stream=FACTS_OF_STREAM)
+            await reset_requests(few_url)
+            return await for_a_while(conversing(few, fact), SECONDS)
+
+        async def append_to_many() -> Reading:
+            await reset_requests(many_url)
+            return await for_a_while(to_many, SECONDS)
+
+        async def append_scattered() -> Reading:
+            await reset_requests(many_url)
+            return await appending(many, CALLERS, seconds=SECONDS)()
 
         # What filling left to be written would slow every commit. And a page's first change after a checkpoint logs all
         # of it: checkpoints are half an hour apart, and some seconds after one few pages are left that it happens to.
@@ -155,8 +165,8 @@ async def open_costs(stack: Stack, options: Options) -> AsyncIterator[Sequence[C
         await for_a_while(to_many, WARM_UP_SECONDS)
         yield [
             Cell(FEW, append_to_few),
-            Cell(MANY, lambda: for_a_while(to_many)),
-            Cell(SCATTERED, appending(many, CALLERS)),
+            Cell(MANY, append_to_many),
+            Cell(SCATTERED, append_scattered),
         ]
 
 
