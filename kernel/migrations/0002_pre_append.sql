@@ -4,7 +4,7 @@
 -- timers). `..._of` columns hold the append's place in the batch, from 1. Lists that the batch has none of are null, and
 -- their checks cost nothing.
 --
--- Appends of one stream follow each other: the first says which version it expects, those behind it have null there.
+-- Appends of one stream follow each other: the first says which version it expects, those behind it have -1 there.
 -- `ends` are the versions they lead to. Where every append has one fact, only the facts' bytes are sent: all else is the
 -- append's.
 --
@@ -80,7 +80,7 @@ begin
     -- is not looked at: an index gives all that fits on a page, and a long conversation has pages of its own.
     places := array(
         select a.i from unnest(streams, expected) with ordinality a (stream, version, i)
-        where a.version is not null and a.version <> coalesce(
+        where a.version <> -1 and a.version <> coalesce(
             (select f.version from facts_of(a.stream) f where f.version >= a.version
              order by f.version desc limit 1), 0));
     foreach place in array places loop
@@ -112,7 +112,7 @@ begin
     end if;
 
     -- What comes after a refused append of its stream rests on facts that are not there.
-    if refused and array_position(expected, null) is not null
+    if refused and -1 = any (expected)
     then
         outcomes := array(
             select case when a.outcome = 0 and bool_or(a.outcome <> 0) over (partition by a.stream order by a.i) then 3
