@@ -1,5 +1,6 @@
 """docs/performance.md, made from docs/performance.json and the notes beside this file: `make bench-docs`."""
 
+import statistics
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ HEAD = """# Performance
 How close the platform comes to the limits of what it stands on. Every figure but a few limits in milliseconds is a
 ratio to a reference measured in the same run: cells of a table take turns, round by round, and a ratio is taken within
 its round, so that a slow minute of the machine slows both. The median of the rounds counts; least and most are shown.
-Durability is as in production (fsync and synchronous_commit on), and the load generator is part of the cost.
+Durability is as in production (fsync and synchronous_commit on), and the load generator is part of the cost. Between
+cells a fixed loop of Python tells how fast the processor is at the moment: limits in milliseconds move with it.
 
     make bench                       # everything; ONLY=P1,P7 ROUNDS=3 for parts, PEERS=1 for another library too
     make bench ONLY=P1 SAVE=1        # put what is found into docs/performance.json
@@ -112,8 +114,16 @@ def origin(group: Group) -> str:
     versions = ", ".join(f"{name} {machine[name]}" for name in (*results.PACKAGES, "kafka", "python"))
     return (
         f"Measured {group['measured_at'][:10]}, {group['rounds']} rounds, on {machine['processor']}, "
-        f"{machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']}; {versions}."
+        f"{machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']}; {versions}.{pace(group)}"
     )
+
+
+def pace(group: Group) -> str:
+    """Returns a sentence on how fast the processor was, none for figures from before that was kept."""
+    found = group.get("pace_ms")
+    if not found:
+        return ""
+    return f" A fixed loop took {statistics.median(found):.0f} ms between cells, {min(found):.0f} to {max(found):.0f}."
 
 
 if __name__ == "__main__":

@@ -50,6 +50,7 @@ def as_json(group: Group, measured: Measured) -> dict[str, Any]:
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "rounds": max(len(rounds) for rounds in measured.readings.values()),
         "machine": machine(),
+        "pace_ms": measured.pace_ms,
         "goals": goals,
         "readings": measured.readings,
     }
