@@ -131,8 +131,9 @@ begin
             unnest(fact_bytes);
     else
         insert into facts (position, stream, version, recorded_at, fact)
-        select head + row_number() over (), f.stream, f.version, recorded, f.fact
-        from unnest(fact_of, fact_streams, fact_versions, fact_bytes) with ordinality f (append, stream, version, fact, i)
+        select head + row_number() over (), f.stream, f.version, recorded, f.fact from (
+            select unnest(fact_of) as append, generate_series(1, cardinality(fact_bytes)) as i,
+                unnest(fact_streams) as stream, unnest(fact_versions) as version, unnest(fact_bytes) as fact) f
         where outcomes[coalesce(f.append, f.i)] = 0;
         if attachment_ids is not null then
             delete from attachments

@@ -90,13 +90,13 @@ class Bench:
         return suspects
 
     async def _known(self, service: str, streams: Sequence[str]) -> None:
-        """Waits until the service has facts in all of these streams."""
+        """Waits until the service has facts in all of these streams: after a start its consumers come one by one."""
 
         async def ask() -> bool:
             rows = await self.platform.rows(service, KNOWN, streams)
             return bool(rows[0][0] == len(streams))
 
-        await eventually(ask)
+        await eventually(ask, SETTLED_SECONDS_MAX)
 
     def _conversation(self, suspect: Suspect) -> str:
         return conversation_id(suspect.id, self.therapist)
