@@ -232,7 +232,8 @@ CREATE TABLE {service}.facts (
     version integer NOT NULL,
     recorded_at timestamp with time zone NOT NULL,
     fact bytea NOT NULL,
-    CONSTRAINT facts_stream_check CHECK ((octet_length(stream) <= 2600))
+    CONSTRAINT facts_stream_check CHECK ((octet_length(stream) <= 2600)),
+    CONSTRAINT facts_version_check CHECK ((version > 0))
 );
 
 CREATE FUNCTION {service}.facts_of(asked_stream text) RETURNS SETOF {service}.facts

@@ -16,7 +16,6 @@ BEHIND = -1  # the expected version of an append behind another one on its strea
 
 Column = list[Any] | str | None
 
-
 OUTCOMES = tuple(Outcome)  # by number: calling an enum takes longer
 
 

@@ -60,9 +60,11 @@ async def test_a_stream_is_read_in_its_order_by_the_index_alone(module_database_
     assert "facts_of" not in plan  # as a function of its own it would read all it may need before it gives any
 
 
-async def test_a_stream_has_each_version_once_whoever_writes(database_url: str) -> None:
+async def test_a_stream_has_each_version_from_1_on_once_whoever_writes(database_url: str) -> None:
     async with session(database_url, "messaging_owner") as owner:
-        write = "insert into facts select n, 's', 1, now(), 'x' from generate_series(1, $1::integer) n"
+        write = "insert into facts select n, 's', $2, now(), 'x' from generate_series(1, $1::integer) n"
         with pytest.raises(asyncpg.UniqueViolationError, match="facts_by_stream"):
-            await owner.execute(write, 2)
-        await owner.execute(write, 1)
+            await owner.execute(write, 2, 1)
+        with pytest.raises(asyncpg.CheckViolationError, match="facts_version_check"):
+            await owner.execute(write, 1, 0)
+        await owner.execute(write, 1, 1)
