@@ -2,7 +2,7 @@
 
 create table facts (
     position    bigint      primary key,
-    stream      text        not null check (octet_length(stream) <= 2600),  -- what an index takes, as of claimed names
+    stream      text        not null check (octet_length(stream) <= 2600),  -- as long as a claimed name can be
     version     integer     not null check (version > 0),
     recorded_at timestamptz not null,
     fact        bytea       not null

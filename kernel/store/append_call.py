@@ -111,7 +111,7 @@ def refusal(outcome: Outcome, stream: str, answer: dict[str, Any]) -> Appended:
 
 
 def _columns(count: int, rows: Sequence[tuple[Any, ...]]) -> list[Column]:
-    """Returns rows as columns; the function takes null for a list that the batch has none of."""
+    """Returns rows as columns, those of numbers as text; null is what the function takes where there are no rows."""
     if not rows:
         return [None] * count
     columns = [list(column) for column in zip(*rows, strict=True)]
