@@ -16,9 +16,9 @@ from kernel.tasks import happens
 
 FORGET_SECONDS = 3_600.0  # how often it is looked whether a period of requests is over
 POLL_SECONDS = 0.25  # the net under a lost notification, and how late a timer may be
-# Relay, reactions and projection wake by the same commit, often on one event loop. What others wait for goes first.
-RELAY_FIRST_SECONDS = 0.003
-GATHER_SECONDS = 0.01  # from one look at new facts to the next: a look costs more than a fact
+# From being told of facts to the look at them. The relay wakes by the same commit, and by it lanes of other services: a
+# report is enforced there before anything is done with it here. And a look costs more than a fact.
+GIVE_WAY_SECONDS = 0.01
 TIMERS_SECONDS = 0.05  # between two looks at the timers, however often facts come
 RENEW_SECONDS = 1.0
 
@@ -47,19 +47,6 @@ class AtMostEvery:
         return worked
 
 
-class Pace:
-    """When to look at facts that were just told of."""
-
-    def __init__(self) -> None:
-        self._looked_at = 0.0
-
-    async def keep(self) -> None:
-        """Waits until the relay has had its turn, and a while has passed since the last look."""
-        now = asyncio.get_running_loop().time
-        await asyncio.sleep(max(RELAY_FIRST_SECONDS, self._looked_at + GATHER_SECONDS - now()))
-        self._looked_at = now()
-
-
 class Following:
     """Reactions to our own facts and timers, in one process of the service at a time.
 
@@ -83,7 +70,7 @@ class Following:
         now = asyncio.get_running_loop().time
         forget_at = renew_at = now()
         async with lease(self._database_url, self._service, self.name) as held:
-            all_steps, pace = self._steps(), Pace()
+            all_steps = self._steps()
             while not self._stopping.is_set():
                 if now() >= renew_at:
                     await held.renew()
@@ -94,7 +81,7 @@ class Following:
                 worked = [await steps.step() for steps in all_steps]
                 if not any(worked):
                     await self._store.wait_for_append(POLL_SECONDS)
-                    await pace.keep()
+                    await asyncio.sleep(GIVE_WAY_SECONDS)
 
     async def stop(self) -> None:
         self._stopping.set()
@@ -129,11 +116,10 @@ class Projecting:
             # What a crash forgets of a read model is projected again: its commits need not wait for the disk.
             await connection.execute("set synchronous_commit = off")
             await connection.add_listener(f"{self._service}_facts", lambda *_: self._appended.set())
-            pace = Pace()
             while not self._stopping.is_set():
                 if await self._project(connection) < PAGE_FACTS_MAX:
                     await self._wait()
-                    await pace.keep()
+                    await asyncio.sleep(GIVE_WAY_SECONDS)
         finally:
             try:
                 await connection.close(timeout=2)

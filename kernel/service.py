@@ -35,7 +35,9 @@ from kernel.store.interface import TimerDue
 from kernel.store.postgres import PostgresStore
 from kernel.timers import Timers
 
-GATHER_SECONDS = 0.05  # what facts that no gate waits for may wait for each other; a fetch costs more than a fact
+# Facts that no gate waits for let a lane that was woken with them go first, and wait for each other: a fetch costs more
+# than a fact.
+NO_LANE = ConsumerLimits(give_way_seconds=0.02, gather_seconds=0.05)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,7 @@ class Parts:
         settings = ConsumerSettings(self._url, self._settings.kafka, self._definition.name, self._settings.cell)
         entries = bind(foreign.consumer, foreign.reactions, self._effects(), self.clock, self._metrics)
         types = self._definition.foreign_facts
-        limits = ConsumerLimits(gather_seconds=0.0 if foreign.lane else GATHER_SECONDS)
+        limits = None if foreign.lane else NO_LANE
         return Consumer(
             foreign.consumer, settings, types, entries, foreign.ignores, self._metrics, self.clock, limits=limits
         )

@@ -162,16 +162,20 @@ class _Consumer(driver.Consumer):
 
     async def _drain_messages(self, fetcher: Any) -> None:  # noqa: ANN401 - a service of Faust
         """The body of Faust's fetcher, which is cancelled and started again as partitions come and go."""
+        limits = self.transport.limits
         try:
             while not (self.should_stop or fetcher.should_stop):
                 fetched, _ = await self._wait_next_records(FETCH_WAIT_SECONDS)
+                is_full = sum(map(len, (fetched or {}).values())) >= limits.batch_records_max
+                if fetched and not is_full:
+                    await asyncio.sleep(limits.give_way_seconds)
                 if self._under_way is not None:
                     await asyncio.shield(self._under_way)
                 if fetched:
                     # A task of its own, which a cancel does not reach: a batch that was begun is brought to its end.
                     self._under_way = asyncio.ensure_future(self._take(fetched))
-                    if sum(map(len, fetched.values())) < self.transport.limits.batch_records_max:
-                        await asyncio.sleep(self.transport.limits.gather_seconds)
+                    if not is_full:
+                        await asyncio.sleep(limits.gather_seconds)
         except ConsumerStoppedError:
             if not self.app.should_stop:
                 raise

@@ -8,7 +8,9 @@ from typing import Protocol
 @dataclass(frozen=True, slots=True)
 class ConsumerLimits:
     batch_records_max: int = 500  # of each partition
-    gather_seconds: float = 0.0  # from a fetch that was not full to the next
+    # Of a fetch that was not full: from its coming to its being taken, and from there to the next.
+    give_way_seconds: float = 0.0
+    gather_seconds: float = 0.0
     # A batch that takes longer gives up its locks, and goes on from there: transactions end after 20 s.
     batch_seconds_max: float = 10.0
     lanes_at_once_max: int = 256  # keys whose facts are under way at the same time

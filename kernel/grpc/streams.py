@@ -151,12 +151,11 @@ class Window(Generic[Item]):
         self._changed = asyncio.Event()
         self._has_room = asyncio.Event()
 
-    async def put(self, *items: Item) -> None:
-        """Puts all of them as soon as there is room for one."""
+    async def put(self, item: Item) -> None:
         while len(self._items) >= self._items_max:
             self._has_room.clear()
             await self._has_room.wait()
-        self._items += items
+        self._items.append(item)
         self._changed.set()
 
     def close(self) -> None:
