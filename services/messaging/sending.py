@@ -1,7 +1,7 @@
 """Sending: one message, many at once, or a stream of them, all through the same command."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing
 from datetime import datetime
 
@@ -27,7 +27,7 @@ from kernel.requests import call_request
 from kernel.routes import Asked
 from services.messaging.domain.conversation import Conversation, SendMessage
 
-UNTAKEN_MAX = 128  # of one stream: messages that wait while others are under way, and answers not written yet
+UNTAKEN_MAX = 128  # of one stream: messages that wait while others are under way
 
 
 class Sending:
@@ -56,54 +56,46 @@ class Sending:
         """Conversations go side by side, the messages of one in the order given."""
         messages = list(request.messages)  # Each look into a repeated field makes its messages' wrappers anew.
         response = SendManyResponse()
-        told = await self._told(messages, call)
-        revision = self._revision(told)
-        for message, one in zip(messages, told, strict=True):
-            _answer(response.results.add(), message.request_id, one, revision, call)
+        await self._send(messages, call, response.results.add)
         return response
 
     async def stream(self, requests: AsyncIterator[SendStreamRequest]) -> AsyncIterator[SendStreamResponse]:
-        """Answers as messages commit. What comes while others are under way goes together, in the order sent. Reads on
-        only while there is room for answers, and ends at a limit as its caller would: what was sent is still answered.
+        """Answers as messages commit. What comes while others are under way goes together, in the order sent, and is
+        answered together. Reads on only while its answers are taken, and ends at a limit as its caller would: what was
+        sent is still answered.
         """
         call = current_call()
         came: Window[Checked[SendStreamRequest]] = Window(UNTAKEN_MAX)
-        answers: Window[SendStreamResponse] = Window(UNTAKEN_MAX)
 
         async def read() -> None:
             with closing(came):
                 async for checked in each(requests, self._limits):
                     await came.put(checked)
 
-        async def work() -> None:
-            with closing(answers):
-                while taken := await came.take():
-                    await answers.put(*await self._responses(taken, call))
-
-        tasks = [asyncio.create_task(read()), asyncio.create_task(work())]
+        reading = asyncio.create_task(read())
         try:
-            while responses := await answers.take():
-                for response in responses:
-                    yield response
-            for task in tasks:
-                await task
+            while taken := await came.take():
+                yield await self._response(taken, call)
+            await reading
         finally:
-            for task in tasks:
-                task.cancel()
+            reading.cancel()
 
-    async def _responses(
-        self, came: Sequence[Checked[SendStreamRequest]], call: CallContext
-    ) -> Sequence[SendStreamResponse]:
-        good = [checked.request.message for checked in came if not checked.rejected]
-        refused = [(checked.request.message, checked.rejected) for checked in came if checked.rejected]
-        told = await self._told(good, call)
+    async def _response(self, came: Sequence[Checked[SendStreamRequest]], call: CallContext) -> SendStreamResponse:
+        response = SendStreamResponse()
+        for checked in came:
+            if checked.rejected:
+                _answer(response.results.add(), checked.request.message.request_id, checked.rejected, "", call)
+        await self._send([each.request.message for each in came if not each.rejected], call, response.results.add)
+        return response
+
+    async def _send(
+        self, messages: Sequence[SendMessageRequest], call: CallContext, add: Callable[[], SendResult]
+    ) -> None:
+        """Sends them and adds the result of each."""
+        told = await self._told(messages, call)
         revision = self._revision(told)
-        responses = []
-        for message, one in [*refused, *zip(good, told, strict=True)]:
-            response = SendStreamResponse()
-            _answer(response.result, message.request_id, one, revision, call)
-            responses.append(response)
-        return responses
+        for message, one in zip(messages, told, strict=True):
+            _answer(add(), message.request_id, one, revision, call)
 
     async def _told(self, messages: Sequence[SendMessageRequest], call: CallContext) -> list[Handled | Exception]:
         """Returns what became of each, as if it had come by a call of its own."""

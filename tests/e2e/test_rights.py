@@ -46,8 +46,8 @@ async def answer(open_channel: grpc.aio.Channel, method: MethodDescriptor, **mor
     try:
         if method.client_streaming:
             call = open_channel.stream_stream(path, request_serializer=encode, response_deserializer=decode)
-            results = [response async for response in call(stream(), **more)]
-            error = results[0].result.error
+            responses = [response async for response in call(stream(), **more)]
+            error = responses[0].results[0].error
             return grpc_name(error.code), error.reason
         await open_channel.unary_unary(path, request_serializer=encode, response_deserializer=decode)(request, **more)
     except grpc.aio.AioRpcError as refused:

@@ -131,7 +131,7 @@ async def test_a_stream_answers_every_message_by_its_id_and_survives_a_bad_one(
         for each in messages:
             yield SendStreamRequest(message=each)
 
-    answered = {r.result.request_id: r.result async for r in stub.SendStream(requests())}
+    answered = {told.request_id: told async for response in stub.SendStream(requests()) for told in response.results}
     assert answered.keys() == {m.request_id for m in messages}
     told = [answered[m.request_id] for m in messages]
     assert (told[20].error.reason, told[20].error.field) == ("FIELD_MISSING", "message.body")

@@ -34,7 +34,7 @@ async def stub(
 
 async def answered(stream: Any, request_id: str) -> None:
     """Whatever the answer is: nobody here is known to the gates, and so the message is refused."""
-    assert (await stream.read()).result.request_id == request_id
+    assert [result.request_id for result in (await stream.read()).results] == [request_id]
 
 
 @pytest.mark.parametrize("stub", [{"idle": "0.5", "age": NEVER}], indirect=True)

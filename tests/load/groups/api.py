@@ -129,8 +129,9 @@ class Stream:
 
     async def _read(self, call: Any) -> None:
         async for response in call:
-            must_be_sent(response.result)
-            self._answers.pop(response.result.request_id).set_result(None)
+            for result in response.results:
+                must_be_sent(result)
+                self._answers.pop(result.request_id).set_result(None)
 
     async def close(self) -> None:
         self._outgoing.put_nowait(None)

@@ -303,17 +303,19 @@ Global___SendStreamRequest: _TypeAlias = SendStreamRequest  # noqa: Y015
 class SendStreamResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    RESULT_FIELD_NUMBER: _builtins.int
+    RESULTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def result(self) -> Global___SendResult: ...
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___SendResult]:
+        """At least one."""
+
     def __init__(
         self,
         *,
-        result: Global___SendResult | None = ...,
+        results: _abc.Iterable[Global___SendResult] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -98,7 +98,8 @@ class MessagingServiceServicer:
 
     def SendStream(self, request_iterator, context):
         """Sends messages over one call, answered by request id, not necessarily in order; those of one conversation are taken
-        in the order sent. An error ends only its own message. After the connection is lost, send unanswered ids again.
+        in the order sent. What was taken together is answered together. An error ends only its own message. After the
+        connection is lost, send unanswered ids again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -24,7 +24,8 @@ class MessagingServiceStub:
     """
     SendStream: _aio.StreamStreamMultiCallable[_service_pb2.SendStreamRequest, _service_pb2.SendStreamResponse]
     """Sends messages over one call, answered by request id, not necessarily in order; those of one conversation are taken
-    in the order sent. An error ends only its own message. After the connection is lost, send unanswered ids again.
+    in the order sent. What was taken together is answered together. An error ends only its own message. After the
+    connection is lost, send unanswered ids again.
     """
     ImportMessages: _aio.UnaryUnaryMultiCallable[_service_pb2.ImportMessagesRequest, _service_pb2.ImportMessagesResponse]
     """Brings messages of another system with their original times, up to 1,000 lines a call, in the order of their lines."""
@@ -65,7 +66,8 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_abc.AsyncIterator[_service_pb2.SendStreamRequest], _abc.AsyncIterator[_service_pb2.SendStreamResponse]],
     ) -> _abc.AsyncIterator[_service_pb2.SendStreamResponse]:
         """Sends messages over one call, answered by request id, not necessarily in order; those of one conversation are taken
-        in the order sent. An error ends only its own message. After the connection is lost, send unanswered ids again.
+        in the order sent. What was taken together is answered together. An error ends only its own message. After the
+        connection is lost, send unanswered ids again.
         """
 
     @_abc_1.abstractmethod
