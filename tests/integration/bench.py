@@ -61,8 +61,8 @@ class Bench:
     def partitions(self) -> list[Partition]:
         return [Partition(self.topic, number) for number in range(PARTITIONS)]
 
-    def start(self, role: str, name: str = "") -> Process:
-        task = Task(role, self.database_url, self.kafka, self.topic, name)
+    def start(self, role: str, name: str = "", *, give_way_seconds: float = 0.0) -> Process:
+        task = Task(role, self.database_url, self.kafka, self.topic, name, give_way_seconds)
         log = self.folder / f"{len(self.processes)}-{role}.log"
         environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'proto' / 'gen'}"}
         with log.open("wb") as output:

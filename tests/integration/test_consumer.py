@@ -200,6 +200,25 @@ async def test_stopped_killed_and_restarted_consumers_lose_and_repeat_nothing(ma
     assert await made.applied("c") == expected(2 * FACTS)
 
 
+async def test_a_consumer_that_gives_way_takes_a_fact_after_one_that_does_not(made: Bench) -> None:
+    made.start("consumer", "lane")
+    made.start("consumer", "other", give_way_seconds=1.0)
+    first, second = notes_written(made.vocabulary, 2, 1)
+
+    async def taken_by_both(facts: int) -> bool:
+        return [await made.applied_count(name) for name in ("lane", "other")] == [facts, facts]
+
+    await publish(made.kafka, made.topic, [first])
+    await until(lambda: taken_by_both(1), 30)  # both are at work
+    await publish(made.kafka, made.topic, [second])
+    await until(lambda: taken_by_both(2), 10)
+    lane, other = [
+        await made.connection.fetchval("select max(applied_at) from applied where consumer = $1", name)
+        for name in ("lane", "other")
+    ]
+    assert other - lane > timedelta(seconds=0.5)
+
+
 @pytest.mark.rule("PL7")
 async def test_freshness_moves_with_the_relay_and_stands_still_without_it(made: Bench) -> None:
     relay, _ = made.start("relay"), made.start("consumer", "c")

@@ -20,7 +20,8 @@ from tests.integration.published import SERVICE, Vocabulary
 
 APPLIED = """
 create table applied (
-    n bigserial, fact_id text primary key, consumer text not null, subject text not null, number bigint not null);
+    n bigserial, fact_id text primary key, consumer text not null, subject text not null, number bigint not null,
+    applied_at timestamptz not null default clock_timestamp());
 create table broken (subject text primary key);
 grant all on applied, broken to messaging_api;
 grant usage on sequence applied_n_seq to messaging_api"""
@@ -35,6 +36,7 @@ class Task:
     kafka: str
     topic: str
     name: str = ""
+    give_way_seconds: float = 0.0
 
     def text(self) -> str:
         return json.dumps(asdict(self))
@@ -82,7 +84,7 @@ async def consumer(task: Task) -> Consumer:
         [vocabulary.Mentioned],
         Quiet(),  # type: ignore[arg-type]
         SystemClock(),
-        limits=ConsumerLimits(catch_up_records_min=1_000_000),
+        limits=ConsumerLimits(give_way_seconds=task.give_way_seconds, catch_up_records_min=1_000_000),
     )
 
 
