@@ -29,15 +29,15 @@ class Headers(NamedTuple):
 
     def encode(self) -> Encoded:
         source, position, stream, version, recorded_at = self
-        return encode(source.encode(), position, stream, version, b"%d" % microseconds(recorded_at))
+        return encode(source.encode(), position, stream.encode(), version, b"%d" % microseconds(recorded_at))
 
 
-def encode(source: bytes, position: int, stream: str, version: int, recorded_at: bytes) -> Encoded:
-    """Returns the headers of these values; `recorded_at` in microseconds since 1970, decimal."""
+def encode(source: bytes, position: int, stream: bytes, version: int, recorded_at: bytes) -> Encoded:
+    """Returns the headers of these values; texts in UTF-8, `recorded_at` in microseconds since 1970, decimal."""
     return [
         ("source", source),
         ("position", b"%d" % position),
-        ("stream", stream.encode()),
+        ("stream", stream),
         ("version", b"%d" % version),
         ("recorded_at", recorded_at),
     ]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -27,7 +27,8 @@ ADVANCE = "update relay_checkpoint set position = $1 where position < $1"
 # Saves how far Kafka has acknowledged on the way, when it is time to: nothing waits for a round trip of its own.
 READ_PAGE = """
 with advanced as (update relay_checkpoint set position = $3 where position < $3)
-select array_agg(position), array_agg(stream), array_agg(version), array_send(array_agg(recorded_at)), array_agg(fact)
+select max(position), array_agg(convert_to(stream, 'UTF8')), array_agg(version), array_send(array_agg(recorded_at)),
+    array_agg(fact)
 from (select * from facts where position > $1 and position <= $1 + $2 order by position) page"""
 # The time is taken before the statement's snapshot: every fact committed by then is at or below the head.
 READ_MOMENT = "select statement_timestamp() as store_time, coalesce(max(position), 0) as head from facts"
@@ -54,8 +55,17 @@ class RelayMetrics(Protocol):
         """Whether this process holds the lease."""
 
 
-Columns = Sequence[Any]
-"""A page as READ_PAGE returns it; all None where there is no fact."""
+class Columns(NamedTuple):
+    """A page as READ_PAGE returns it. What is sent as it is stored is not decoded."""
+
+    last_position: int
+    streams: Sequence[bytes]
+    versions: Sequence[int]
+    recorded: bytes
+    facts: Sequence[bytes]
+
+
+NO_FACTS = Columns(0, (), (), b"", ())
 
 
 class GapInStore(Exception):  # noqa: N818 - names the finding
@@ -172,7 +182,7 @@ class Relay:
         try:
             while True:
                 columns = await reading
-                is_full = len(columns[0] or ()) == PAGE_FACTS_MAX
+                is_full = len(columns.facts) == PAGE_FACTS_MAX
                 if is_full:
                     reading = self._read(session, position + PAGE_FACTS_MAX)
                     await asyncio.sleep(0)  # It is sent before this page is worked on.
@@ -193,13 +203,13 @@ class Relay:
     def _read(self, session: RelaySession, after: int) -> asyncio.Task[Columns]:
         async def read() -> Columns:
             (columns,) = await session.fetch(READ_PAGE, after, PAGE_FACTS_MAX, self._to_save())
-            return tuple(columns)
+            return Columns(*columns) if columns[0] else NO_FACTS
 
         return asyncio.create_task(read())
 
     async def _page(self, kafka: Publisher, columns: Columns, after: int, source: str) -> Page:
-        page = Page(after + len(columns[0] or ()), len(columns[0] or ()), {})
-        outgoing = self._outgoing(columns, after, source) if page.facts else iter(())
+        page = Page(after + len(columns.facts), len(columns.facts), {})
+        outgoing = self._outgoing(columns, after, source)
         while part := list(islice(outgoing, FACTS_BETWEEN_TURNS)):
             kafka.add(part, page.batches)
             if len(part) == FACTS_BETWEEN_TURNS:  # A backlog must not keep calls, and gates, from the event loop.
@@ -238,18 +248,19 @@ class Relay:
 
     def _outgoing(self, columns: Columns, after: int, source: str) -> Iterator[Outgoing]:
         """Takes a page's columns; yields what is published, in order. Raises UnknownFactType, Poison or GapInStore."""
+        last_position, streams, versions, recorded, facts = columns
+        if not facts:
+            return
+        if last_position != after + len(facts):
+            raise GapInStore(f"{source} lacks facts between positions {after} and {last_position}")
         topics, encoded_source = self._topics, source.encode()
-        positions, streams, versions, times, facts = columns
-        recorded = instants(times, len(facts))
-        rows = zip(positions, streams, versions, recorded, facts, strict=True)
+        rows = zip(streams, versions, instants(recorded, len(facts)), facts, strict=True)
         before, at, decimal = None, 0, b""
-        for expected, (position, stream, version, since_epoch, fact) in enumerate(rows, after + 1):
-            if position != expected:
-                raise GapInStore(f"{source} has no fact at position {expected}")
+        for position, (stream, version, since_epoch, fact) in enumerate(rows, after + 1):
             envelope = open_envelope(fact)
             topic = topics.get(envelope.type)
             if topic is None:
-                raise UnknownFactType(f"{envelope.type} at position {expected}")
+                raise UnknownFactType(f"{envelope.type} at position {position}")
             if since_epoch != before:  # Facts of one commit have one time.
                 before, at = since_epoch, SERVER_EPOCH_MICROSECONDS + since_epoch
                 decimal = b"%d" % at

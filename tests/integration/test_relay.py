@@ -13,7 +13,7 @@ from kernel.consumers.records import Record
 from kernel.errors import WrongSetting
 from kernel.facts import UnknownFactType, open_envelope
 from kernel.relay.headers import Headers, decode
-from kernel.relay.relay import PAGE_FACTS_MAX, Relay
+from kernel.relay.relay import PAGE_FACTS_MAX, GapInStore, Relay
 from kernel.relay.restored import StoreRestored
 from kernel.relay.session import relay_session
 from kernel.relay.source import reconcile
@@ -167,3 +167,14 @@ async def test_an_unlisted_fact_type_stops_the_relay(made: Bench) -> None:
         await relay_all(made, 11)
 
     assert await checkpoint(made) == 0
+
+
+@pytest.mark.parametrize("missing", [1, 2, 3])
+async def test_a_gap_in_the_store_stops_the_relay_before_anything_behind_it_is_sent(made: Bench, missing: int) -> None:
+    await record_facts(made.database_url, made.vocabulary.notes(4, 1))
+    await made.connection.execute("delete from facts where position = $1", missing)
+
+    with pytest.raises(GapInStore, match="lacks facts between positions 0 and 4"):
+        await relay_all(made, 4)
+
+    assert await sent(made) == 0
