@@ -37,7 +37,7 @@ from kernel.timers import Timers
 
 # Facts that no gate waits for let a lane that was woken with them go first, and wait for each other: a fetch costs more
 # than a fact.
-NO_LANE = ConsumerLimits(give_way_seconds=0.02, gather_seconds=0.05)
+OUTSIDE_LANES = ConsumerLimits(give_way_seconds=0.02, gather_seconds=0.05)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ class Parts:
         settings = ConsumerSettings(self._url, self._settings.kafka, self._definition.name, self._settings.cell)
         entries = bind(foreign.consumer, foreign.reactions, self._effects(), self.clock, self._metrics)
         types = self._definition.foreign_facts
-        limits = None if foreign.lane else NO_LANE
+        limits = None if foreign.lane else OUTSIDE_LANES
         return Consumer(
             foreign.consumer, settings, types, entries, foreign.ignores, self._metrics, self.clock, limits=limits
         )

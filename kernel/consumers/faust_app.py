@@ -168,6 +168,7 @@ class _Consumer(driver.Consumer):
                 fetched, _ = await self._wait_next_records(FETCH_WAIT_SECONDS)
                 is_full = sum(map(len, (fetched or {}).values())) >= limits.batch_records_max
                 if fetched and not is_full:
+                    # A cancel while this or the batch before is waited for leaves a gap, which the handler reads.
                     await asyncio.sleep(limits.give_way_seconds)
                 if self._under_way is not None:
                     await asyncio.shield(self._under_way)

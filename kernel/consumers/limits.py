@@ -8,7 +8,8 @@ from typing import Protocol
 @dataclass(frozen=True, slots=True)
 class ConsumerLimits:
     batch_records_max: int = 500  # of each partition
-    # Of a fetch that was not full: from its coming to its being taken, and from there to the next.
+    # Of a fetch that was not full: from its coming to its being taken, so that lanes woken with it go first, and from
+    # there to the next, so that more comes together.
     give_way_seconds: float = 0.0
     gather_seconds: float = 0.0
     # A batch that takes longer gives up its locks, and goes on from there: transactions end after 20 s.

@@ -16,7 +16,7 @@ from kernel.consumers.records import ForeignFact, Partition
 from kernel.consumers.sweep import Sweep
 from kernel.consumers.watermarks import freshness, reached, wait_until_reached
 from kernel.errors import StoreUnavailable
-from tests.integration.bench import Bench, Seen, bench, handler, until, until_at_least
+from tests.integration.bench import Bench, Process, Seen, bench, handler, until, until_at_least
 from tests.integration.published import SOURCE, Written, notes_written, publish, record_facts, written
 from tests.integration.worker import Quiet
 
@@ -181,8 +181,14 @@ async def test_a_bad_record_parks_its_key_and_a_redrive_takes_it_in_order(made: 
 
 
 @pytest.mark.rule("PL1")
-async def test_stopped_killed_and_restarted_consumers_lose_and_repeat_nothing(made: Bench) -> None:
-    first, second = made.start("consumer", "c"), made.start("consumer", "c")
+@pytest.mark.parametrize("give_way_seconds", [0.0, 0.02], ids=["lane", "gives-way"])
+async def test_stopped_killed_and_restarted_consumers_lose_and_repeat_nothing(
+    made: Bench, give_way_seconds: float
+) -> None:
+    def start() -> Process:
+        return made.start("consumer", "c", give_way_seconds=give_way_seconds)
+
+    first, second = start(), start()
     await publish(made.kafka, made.topic, notes_written(made.vocabulary, FACTS, SUBJECTS))
     await until_at_least(lambda: made.applied_count("c"), FACTS // 8, 20)
 
@@ -192,7 +198,7 @@ async def test_stopped_killed_and_restarted_consumers_lose_and_repeat_nothing(ma
     await until_at_least(lambda: made.applied_count("c"), FACTS + FACTS // 8, 20)
     first.signal(signal.SIGCONT)
     second.signal(signal.SIGKILL)
-    third = made.start("consumer", "c")
+    third = start()
     await until_at_least(lambda: made.applied_count("c"), 2 * FACTS, 25)
 
     third.signal(signal.SIGTERM)
