@@ -28,6 +28,8 @@ from kernel.tasks import happens, is_being_cancelled
 
 ROLES = ("api", "lanes", "reactions", "projections", "relay")
 MIGRATE = "migrate"
+NOT_WAITED_FOR = frozenset({"reactions", "projections"})
+NICENESS = 10
 AWAY = (StoreUnavailable, LeaseLost, KafkaConnectionError, *LOST, *TRANSIENT)
 """What a role raises when something it needs cannot be reached: a line in the log, not a stack of frames."""
 
@@ -61,10 +63,14 @@ Wire = Callable[[S, Metrics, Collection[str]], Awaitable[Sequence[Role]]]
 def main(service: str, settings_class: type[S], wire: Wire[S], arguments: Sequence[str] | None = None) -> None:
     """Runs the roles named by the arguments; without any, all but migrate.
 
+    A process whose roles no gate waits for gives way to others of its machine: it runs with a niceness of 10.
+
     Ends when it is told to stop or all roles are done. Exits 1 when wiring or a migration fails, 2 for wrong settings
     or arguments, 70 when a stop hangs.
     """
     roles = _roles(service, arguments)
+    if roles <= NOT_WAITED_FOR:
+        os.nice(NICENESS)
     try:
         settings = load(settings_class)
         logs.configure(settings.log_level)
@@ -77,7 +83,7 @@ def main(service: str, settings_class: type[S], wire: Wire[S], arguments: Sequen
         sys.exit(EXIT_FAILED)
 
 
-def _roles(service: str, arguments: Sequence[str] | None) -> Collection[str]:
+def _roles(service: str, arguments: Sequence[str] | None) -> frozenset[str]:
     parser = argparse.ArgumentParser(prog=f"python -m services.{service}")
     parser.add_argument("roles", nargs="*", metavar="role", help=f"of {', '.join(ROLES)}, or {MIGRATE} alone")
     asked = parser.parse_args(arguments).roles or ROLES

@@ -90,6 +90,20 @@ async def test_only_the_roles_asked_for_run() -> None:
         assert it.told("runs") == ["relay"]
 
 
+@pytest.mark.parametrize("roles", [("reactions",), ("projections",), ("reactions", "projections")])
+async def test_a_process_that_no_gate_waits_for_gives_way_to_others(roles: tuple[str, ...]) -> None:
+    async with running(*roles) as it:
+        await it.until("runs", role=min(roles))  # The last to be started.
+        assert os.getpriority(os.PRIO_PROCESS, it.process.pid) == os.getpriority(os.PRIO_PROCESS, 0) + 10
+
+
+@pytest.mark.parametrize("roles", [("lanes",), ("relay",), ("api",), ("lanes", "reactions"), ()])
+async def test_a_process_that_a_gate_waits_for_does_not_give_way(roles: tuple[str, ...]) -> None:
+    async with running(*roles) as it:
+        await it.until("runs")
+        assert os.getpriority(os.PRIO_PROCESS, it.process.pid) == os.getpriority(os.PRIO_PROCESS, 0)
+
+
 async def test_a_role_that_fails_is_started_again_while_the_others_go_on() -> None:
     async with running("api", "relay", behaviours="relay=fails-once") as it:
         failed = await it.until("failed; starting again")
