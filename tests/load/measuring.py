@@ -61,7 +61,7 @@ class Group:
     goals: Sequence[Goal]
     open: Callable[[Stack, Options], AbstractAsyncContextManager[Sequence[Cell]]]
     rounds_max: int | None = None  # for cells that take minutes
-    room_gib: int = 12  # on disk, with the write-ahead log
+    room_gib: int = 20  # on disk, with the write-ahead log
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,7 @@ async def open_cells(stack: Stack, options: Options) -> AsyncIterator[Sequence[C
     async with stack.database("messaging") as database_url:
         await pgbench.create_table(database_url)
         await fill(database_url, FACTS_BEFORE)
+        await stack.age_log()
         store = PostgresStore(database_url, "messaging", Uncounted())
         await store.open()
         bare = StoreWithoutRequests(database_url, "messaging")

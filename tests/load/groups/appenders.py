@@ -53,6 +53,7 @@ async def appending(stack: Stack, url: str, processes: int, commit_milliseconds:
 async def open_cells(stack: Stack, options: Options) -> AsyncIterator[Sequence[Cell]]:
     async with stack.database("messaging") as url:
         await fill(url, FACTS_BEFORE)
+        await stack.age_log()
         yield [
             Cell(name_of(processes, commit), partial(appending, stack, url, processes, commit))
             for commit in COMMIT_MILLISECONDS
