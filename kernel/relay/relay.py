@@ -5,14 +5,13 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from typing import NamedTuple, Protocol
 
 import structlog
 from aiokafka.errors import KafkaError
 
 from kernel.backoff import backoff_seconds
-from kernel.facts import FactTypes, UnknownFactType, open_envelope
+from kernel.facts import FactTypes, UnknownFactType, open_envelopes
 from kernel.relay.headers import encode, microseconds
 from kernel.relay.publisher import Batches, Outgoing, Publisher, publisher
 from kernel.relay.restored import refuse_restored
@@ -55,17 +54,19 @@ class RelayMetrics(Protocol):
         """Whether this process holds the lease."""
 
 
-class Columns(NamedTuple):
-    """A page as READ_PAGE returns it. What is sent as it is stored is not decoded."""
+class Facts(NamedTuple):
+    """A page as arrays of one length. What is sent as it is stored is not decoded."""
 
-    last_position: int
-    streams: Sequence[bytes]
-    versions: Sequence[int]
-    recorded: bytes
-    facts: Sequence[bytes]
+    streams: Sequence[bytes] = ()
+    versions: Sequence[int] = ()
+    recorded: Sequence[int] = ()  # microseconds since SERVER_EPOCH
+    sealed: Sequence[bytes] = ()
 
-
-NO_FACTS = Columns(0, (), (), b"", ())
+    def parts(self, facts_max: int) -> Iterator["Facts"]:
+        """Yields it as pages of at most so many facts."""
+        for first in range(0, len(self.sealed), facts_max):
+            some = slice(first, first + facts_max)
+            yield Facts(self.streams[some], self.versions[some], self.recorded[some], self.sealed[some])
 
 
 class GapInStore(Exception):  # noqa: N818 - names the finding
@@ -177,16 +178,16 @@ class Relay:
     async def _send_pages(self, session: RelaySession, kafka: Publisher, source: str) -> None:
         """Sends one page after the other. While one is on its way, the next is made ready and the one after it read."""
         position = self._position
-        reading = self._read(session, position)
+        reading = self._read(session, position, source)
         sending = asyncio.create_task(asyncio.sleep(0))  # nothing is on its way yet
         try:
             while True:
-                columns = await reading
-                is_full = len(columns.facts) == PAGE_FACTS_MAX
+                facts = await reading
+                is_full = len(facts.sealed) == PAGE_FACTS_MAX
                 if is_full:
-                    reading = self._read(session, position + PAGE_FACTS_MAX)
+                    reading = self._read(session, position + PAGE_FACTS_MAX, source)
                     await asyncio.sleep(0)  # It is sent before this page is worked on.
-                page = await self._page(kafka, columns, position, source)
+                page = await self._page(kafka, facts, position, source)
                 position = page.position
                 await sending
                 if is_full:
@@ -194,26 +195,32 @@ class Relay:
                 else:
                     await self._send(session, kafka, page)
                     await session.wait_for_facts(POLL_SECONDS)  # It returns at once when any were told of meanwhile.
-                    reading = self._read(session, position)
+                    reading = self._read(session, position, source)
         finally:
             for task in (reading, sending):
                 task.cancel()
             await asyncio.gather(reading, sending, return_exceptions=True)
 
-    def _read(self, session: RelaySession, after: int) -> asyncio.Task[Columns]:
-        async def read() -> Columns:
+    def _read(self, session: RelaySession, after: int, source: str) -> asyncio.Task[Facts]:
+        async def read() -> Facts:
             (columns,) = await session.fetch(READ_PAGE, after, PAGE_FACTS_MAX, self._to_save())
-            return Columns(*columns) if columns[0] else NO_FACTS
+            last_position, streams, versions, recorded, sealed = columns
+            if last_position is None:
+                return Facts()
+            if last_position != after + len(sealed):
+                raise GapInStore(f"{source} lacks facts between positions {after} and {last_position}")
+            return Facts(streams, versions, instants(recorded, len(sealed)), sealed)
 
         return asyncio.create_task(read())
 
-    async def _page(self, kafka: Publisher, columns: Columns, after: int, source: str) -> Page:
-        page = Page(after + len(columns.facts), len(columns.facts), {})
-        outgoing = self._outgoing(columns, after, source)
-        while part := list(islice(outgoing, FACTS_BETWEEN_TURNS)):
-            kafka.add(part, page.batches)
-            if len(part) == FACTS_BETWEEN_TURNS:  # A backlog must not keep calls, and gates, from the event loop.
-                await asyncio.sleep(0)
+    async def _page(self, kafka: Publisher, facts: Facts, after: int, source: str) -> Page:
+        page = Page(after + len(facts.sealed), len(facts.sealed), {})
+        position = after
+        for part in facts.parts(FACTS_BETWEEN_TURNS):
+            if position > after:
+                await asyncio.sleep(0)  # A backlog must not keep calls, and gates, from the event loop.
+            kafka.add(self._outgoing(part, position, source), page.batches)
+            position += len(part.sealed)
         return page
 
     def _to_save(self) -> int:
@@ -246,18 +253,12 @@ class Relay:
                 await kafka.watermark(source, self._position, moment["store_time"])
             await asyncio.sleep(WATERMARK_SECONDS)
 
-    def _outgoing(self, columns: Columns, after: int, source: str) -> Iterator[Outgoing]:
-        """Takes a page's columns; yields what is published, in order. Raises UnknownFactType, Poison or GapInStore."""
-        last_position, streams, versions, recorded, facts = columns
-        if not facts:
-            return
-        if last_position != after + len(facts):
-            raise GapInStore(f"{source} lacks facts between positions {after} and {last_position}")
+    def _outgoing(self, facts: Facts, after: int, source: str) -> Iterator[Outgoing]:
+        """Yields what is published of the facts, in order. Raises UnknownFactType or Poison."""
         topics, encoded_source = self._topics, source.encode()
-        rows = zip(streams, versions, instants(recorded, len(facts)), facts, strict=True)
         before, at, decimal = None, 0, b""
-        for position, (stream, version, since_epoch, fact) in enumerate(rows, after + 1):
-            envelope = open_envelope(fact)
+        rows = zip(*facts, open_envelopes(facts.sealed), strict=True)
+        for position, (stream, version, since_epoch, fact, envelope) in enumerate(rows, after + 1):
             topic = topics.get(envelope.type)
             if topic is None:
                 raise UnknownFactType(f"{envelope.type} at position {position}")

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"holdspace/kernel/v1/envelope.proto\x12\x13holdspace.kernel.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x95\x02\n\x08\x45nvelope\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05\x61\x63tor\x18\x04 \x01(\x0b\x32\x1a.holdspace.kernel.v1.Actor\x12\r\n\x05\x63\x61use\x18\x05 \x01(\t\x12\x13\n\x0b\x63orrelation\x18\x06 \x01(\t\x12\x13\n\x0btraceparent\x18\x07 \x01(\t\x12\x10\n\x08subjects\x18\x08 \x03(\t\x12\x15\n\rimported_from\x18\t \x01(\t\x12\x0f\n\x07payload\x18\n \x01(\x0c\x12\x0b\n\x03key\x18\x0b \x01(\tJ\x04\x08\x0c\x10\x10R\x06key_idR\x05nonce\"(\n\x05\x41\x63tor\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0e\n\x06person\x18\x02 \x01(\t\"q\n\tWatermark\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x03\x12.\n\nstore_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nend_offset\x18\x04 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"holdspace/kernel/v1/envelope.proto\x12\x13holdspace.kernel.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x95\x02\n\x08\x45nvelope\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05\x61\x63tor\x18\x04 \x01(\x0b\x32\x1a.holdspace.kernel.v1.Actor\x12\r\n\x05\x63\x61use\x18\x05 \x01(\t\x12\x13\n\x0b\x63orrelation\x18\x06 \x01(\t\x12\x13\n\x0btraceparent\x18\x07 \x01(\t\x12\x10\n\x08subjects\x18\x08 \x03(\t\x12\x15\n\rimported_from\x18\t \x01(\t\x12\x0f\n\x07payload\x18\n \x01(\x0c\x12\x0b\n\x03key\x18\x0b \x01(\tJ\x04\x08\x0c\x10\x10R\x06key_idR\x05nonce\"\x1c\n\x0bSealedFacts\x12\r\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0c\";\n\x0bOpenedFacts\x12,\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32\x1d.holdspace.kernel.v1.Envelope\"(\n\x05\x41\x63tor\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0e\n\x06person\x18\x02 \x01(\t\"q\n\tWatermark\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x03\x12.\n\nstore_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nend_offset\x18\x04 \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,8 +34,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ENVELOPE']._serialized_start=93
   _globals['_ENVELOPE']._serialized_end=370
-  _globals['_ACTOR']._serialized_start=372
-  _globals['_ACTOR']._serialized_end=412
-  _globals['_WATERMARK']._serialized_start=414
-  _globals['_WATERMARK']._serialized_end=527
+  _globals['_SEALEDFACTS']._serialized_start=372
+  _globals['_SEALEDFACTS']._serialized_end=400
+  _globals['_OPENEDFACTS']._serialized_start=402
+  _globals['_OPENEDFACTS']._serialized_end=461
+  _globals['_ACTOR']._serialized_start=463
+  _globals['_ACTOR']._serialized_end=503
+  _globals['_WATERMARK']._serialized_start=505
+  _globals['_WATERMARK']._serialized_end=618
 # @@protoc_insertion_point(module_scope)
