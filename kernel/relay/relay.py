@@ -11,6 +11,7 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from kernel.backoff import backoff_seconds
+from kernel.errors import Poison
 from kernel.facts import FactTypes, UnknownFactType, open_envelopes
 from kernel.relay.headers import encode, microseconds
 from kernel.relay.publisher import Batches, Outgoing, Publisher, publisher
@@ -257,7 +258,11 @@ class Relay:
         """Yields what is published of the facts, in order. Raises UnknownFactType or Poison."""
         topics, encoded_source = self._topics, source.encode()
         before, at, decimal = None, 0, b""
-        rows = zip(*facts, open_envelopes(facts.sealed), strict=True)
+        try:
+            envelopes = open_envelopes(facts.sealed)
+        except Poison as error:
+            raise Poison(f"{source}, positions {after + 1} to {after + len(facts.sealed)}: {error}") from error
+        rows = zip(*facts, envelopes, strict=True)
         for position, (stream, version, since_epoch, fact, envelope) in enumerate(rows, after + 1):
             topic = topics.get(envelope.type)
             if topic is None:

@@ -10,7 +10,7 @@ import pytest
 from infra.local.servers import Servers
 from kernel.consumers.reader import LogReader
 from kernel.consumers.records import Record
-from kernel.errors import WrongSetting
+from kernel.errors import Poison, WrongSetting
 from kernel.facts import UnknownFactType, open_envelope
 from kernel.relay.headers import Headers, decode
 from kernel.relay.relay import PAGE_FACTS_MAX, GapInStore, Relay
@@ -178,3 +178,13 @@ async def test_a_gap_in_the_store_stops_the_relay_before_anything_behind_it_is_s
         await relay_all(made, 4)
 
     assert await sent(made) == 0
+
+
+async def test_a_fact_that_is_no_envelope_stops_the_relay_and_is_told_with_its_place(made: Bench) -> None:
+    await record_facts(made.database_url, made.vocabulary.notes(4, 1))
+    await made.connection.execute(r"update facts set fact = '\xff' where position = 3")
+
+    with pytest.raises(Poison, match="positions 1 to 4: not an envelope"):
+        await relay_all(made, 4)
+
+    assert await checkpoint(made) == 0
