@@ -28,8 +28,8 @@ from kernel.tasks import happens, is_being_cancelled
 
 ROLES = ("api", "lanes", "reactions", "projections", "relay")
 MIGRATE = "migrate"
-NOT_WAITED_FOR = frozenset({"reactions", "projections"})
-NICENESS = 10
+NOT_WAITED_FOR = frozenset({"reactions", "projections"})  # by no gate
+NICENESS = 10  # a tenth of a processor that others want too
 AWAY = (StoreUnavailable, LeaseLost, KafkaConnectionError, *LOST, *TRANSIENT)
 """What a role raises when something it needs cannot be reached: a line in the log, not a stack of frames."""
 

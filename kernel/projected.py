@@ -6,9 +6,11 @@ from itertools import groupby
 from typing import Any, NoReturn, assert_never
 
 import asyncpg
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
-from kernel.facts import FactTypes, open_envelopes
+from holdspace.kernel.v1.envelope_pb2 import Envelope
+from kernel.errors import Poison
+from kernel.facts import FactTypes
 from kernel.replay import Page, StoredFact
 
 Row = tuple[object, ...]
@@ -132,21 +134,25 @@ class Rows:
     def take(self, page: Page) -> None:
         """Opens of each fact what it needs. Raises UnlistedFact, UnknownFactType or Poison."""
         takings, payload_of = self._takings, self._fact_types.payload
-        for envelope, position, stream, recorded, sealed in zip(
-            open_envelopes(page.facts), page.positions, page.streams, page.recorded, page.facts, strict=True
-        ):
-            taking = takings[envelope.type]
-            for values, newest in taking.last_of_stream:
-                newest[stream] = (values, position, recorded, sealed)
-            if taking.opens:
-                payload = payload_of(envelope)
-                for values, key, newest in taking.last:
-                    newest[key(payload)] = (values, position, recorded, sealed)
-                fact = StoredFact(position, recorded, envelope, payload)
-                for values, keep in taking.made:
-                    keep(values(fact, payload))
-                for values, rows in taking.of_stream:
-                    rows[stream] = values(fact, payload)
+        envelopes = map(Envelope.FromString, page.facts)
+        try:
+            for envelope, position, stream, recorded, sealed in zip(
+                envelopes, page.positions, page.streams, page.recorded, page.facts, strict=True
+            ):
+                taking = takings[envelope.type]
+                for values, newest in taking.last_of_stream:
+                    newest[stream] = (values, position, recorded, sealed)
+                if taking.opens:
+                    payload = payload_of(envelope)
+                    for values, key, newest in taking.last:
+                        newest[key(payload)] = (values, position, recorded, sealed)
+                    fact = StoredFact(position, recorded, envelope, payload)
+                    for values, keep in taking.made:
+                        keep(values(fact, payload))
+                    for values, rows in taking.of_stream:
+                        rows[stream] = values(fact, payload)
+        except DecodeError as error:
+            raise Poison("an envelope does not decode") from error
         if page.facts:
             self.facts += len(page.facts)
             self.position = page.positions[-1]
@@ -177,7 +183,7 @@ class Rows:
 
     def _rows_of(self, newest: Iterable[Newest]) -> list[Row]:
         kept = list(newest)
-        opened = self._fact_types.open_all([sealed for _, _, _, sealed in kept])
+        opened = self._fact_types.open_all(sealed for _, _, _, sealed in kept)
         return [
             values(StoredFact(position, recorded, envelope, payload), payload)
             for (values, position, recorded, _), (envelope, payload) in zip(kept, opened, strict=True)

@@ -79,7 +79,7 @@ class Messages:
 
     async def _facts(self, query: str, conversation_id: str, version: int, facts_max: int) -> Sequence[_Fact]:
         rows = await self._queries.rows(query, conversation_stream(conversation_id), version, facts_max)
-        opened = self._fact_types.open_all([row["fact"] for row in rows])
+        opened = self._fact_types.open_all(row["fact"] for row in rows)
         return [
             _Fact(row["version"], instant(envelope.occurred_at), payload)
             for row, (envelope, payload) in zip(rows, opened, strict=True)
