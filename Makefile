@@ -1,6 +1,10 @@
 # `make` alone lists the targets. Every target that needs Python makes .venv first, from the locked, hashed packages.
 
-PYTHON ?= python3
+# The system's Python where it will do: distributions build theirs with profile-guided and link-time optimization, which
+# makes the platform a seventh faster; version managers, which come first in a PATH, by default do not.
+PYTHON ?= $(or $(shell for python in /usr/bin/python3 python3; do \
+	$$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; \
+	done),python3)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 DATA ?= .local
