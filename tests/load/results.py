@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import re
+import sysconfig
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -27,7 +28,7 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 1024**3),
         "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
+        "python": f"{platform.python_version()} of {sysconfig.get_config_var('BINDIR')}",
         "kafka": broker.VERSION,
         **{name: version(name) for name in PACKAGES},
     }
