@@ -151,8 +151,9 @@ async def test_a_request_id_with_another_payload_is_refused(store: EventStore) -
     assert await store.head() == 1
 
 
-async def test_a_refused_request_is_not_remembered(store: EventStore) -> None:
-    asked = request("r")
+@pytest.mark.parametrize("kind", list(RequestKind))
+async def test_a_refused_request_is_not_remembered(store: EventStore, kind: RequestKind) -> None:
+    asked = request("r", kind=kind)
     assert await outcomes(store, append("s", 5, b"a", request=asked)) == [Outcome.STALE]
     assert await outcomes(store, append("s", 0, b"a", request=asked)) == [Outcome.APPENDED]
 

@@ -9,6 +9,10 @@ from kernel.store.interface import Append, Appended, Outcome, RequestKind
 from kernel.store.postgres import PostgresStore
 from tests.contract.callers import append, open_store, session
 
+WAITING = """
+select count(distinct pid) from pg_locks l join pg_database d on d.oid = l.database
+where d.datname = current_database() and not granted"""
+
 FORBIDDEN = {
     "messaging_api": [
         "insert into messaging.facts values (1, 's', 1, now(), 'x')",
@@ -111,27 +115,62 @@ async def test_a_period_that_is_not_over_is_not_cut_short(postgres_store: Postgr
         assert await api.fetchval("select rotate_requests()") == 0
 
 
+@pytest.mark.parametrize("kind", list(RequestKind))
+async def test_a_period_ends_behind_an_append_that_waits_for_its_turn(database_url: str, kind: RequestKind) -> None:
+    async with open_store(database_url) as store, session(database_url, "messaging_owner") as other:
+        async with other.transaction():
+            await other.execute("select pg_advisory_xact_lock('facts'::regclass::oid::bigint)")
+            appending = asyncio.create_task(store.append(of_kind(kind, "s")))
+            await until_waiting(other, 1)
+            rotating = asyncio.create_task(let_a_period_pass(database_url, RequestKind.REACTION))
+            await until_waiting(other, 2)
+        assert (await appending).outcome is Outcome.APPENDED
+        assert await rotating == 1
+
+
+async def until_waiting(connection: asyncpg.Connection, sessions: int) -> None:
+    async with asyncio.timeout(5):
+        while await connection.fetchval(WAITING) < sessions:  # noqa: ASYNC110 - the server has no event for it
+            await asyncio.sleep(0.01)
+
+
 async def test_periods_change_while_stores_append_and_no_request_of_the_last_one_is_forgotten(
     database_url: str,
 ) -> None:
     async with open_store(database_url) as one, open_store(database_url) as other:
         recent: list[Append] = []
 
-        async def keep_appending(store: PostgresStore, name: str) -> None:
+        async def keep_appending(store: PostgresStore, kind: RequestKind, name: str) -> None:
             for n in range(150):
-                asked = append(f"{name}-{n}")
+                asked = of_kind(kind, f"{name}-{n}")
                 assert (await store.append(asked)).outcome is Outcome.APPENDED
                 recent.append(asked)
 
-        writing = asyncio.gather(*(keep_appending(s, f"{s is one}-{n}") for s in (one, other) for n in range(4)))
+        async def keep_asking() -> None:
+            while not writing.done():
+                for asked in recent[-8:]:
+                    await one.find_request(asked.request)
+                await asyncio.sleep(0)
+
+        writing = asyncio.gather(
+            *(
+                keep_appending(s, kind, f"{s is one}-{kind}-{n}")
+                for s in (one, other)
+                for kind in RequestKind
+                for n in (1, 2)
+            )
+        )
+        asking = asyncio.create_task(keep_asking())
         rotations = 0
         while not writing.done():
             begun = len(recent)
-            rotations += await let_a_period_pass(database_url)
+            for kind in RequestKind:
+                rotations += await let_a_period_pass(database_url, kind)
             for asked in recent[begun:]:
                 found = await other.find_request(asked.request)
                 assert found is not None
                 assert found.outcome is Outcome.REQUEST_SEEN
         await writing
+        await asking
         assert rotations > 0  # How many is the machine's affair.
         assert await one.head() == 8 * 150
