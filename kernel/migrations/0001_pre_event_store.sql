@@ -67,18 +67,18 @@ create table requests_call_previous (like requests_call including all);
 create table requests_reaction (like requests_call including all);
 create table requests_reaction_previous (like requests_call including all);
 
--- Of the tables only those of the kind asked for are met. `accepted_by`: the transaction that kept it.
+-- Of the tables only those of the kind asked for are met.
 create function accepted_request(asked_key bytea, asked_call boolean)
-returns table (digest bytea, stream text, version integer, accepted_by xid)
+returns table (digest bytea, stream text, version integer)
 language sql stable
 begin atomic
-    select r.digest, r.stream, r.version, r.xmin from requests_call r where asked_call and r.key = asked_key
+    select r.digest, r.stream, r.version from requests_call r where asked_call and r.key = asked_key
     union all
-    select r.digest, r.stream, r.version, r.xmin from requests_call_previous r where asked_call and r.key = asked_key
+    select r.digest, r.stream, r.version from requests_call_previous r where asked_call and r.key = asked_key
     union all
-    select r.digest, r.stream, r.version, r.xmin from requests_reaction r where not asked_call and r.key = asked_key
+    select r.digest, r.stream, r.version from requests_reaction r where not asked_call and r.key = asked_key
     union all
-    select r.digest, r.stream, r.version, r.xmin from requests_reaction_previous r where not asked_call and r.key = asked_key;
+    select r.digest, r.stream, r.version from requests_reaction_previous r where not asked_call and r.key = asked_key;
 end;
 
 create table request_periods (

@@ -31,34 +31,30 @@ CREATE TABLE {service}.requests_reaction_previous (
     version integer NOT NULL
 );
 
-CREATE FUNCTION {service}.accepted_request(asked_key bytea, asked_call boolean) RETURNS TABLE(digest bytea, stream text, version integer, accepted_by xid)
+CREATE FUNCTION {service}.accepted_request(asked_key bytea, asked_call boolean) RETURNS TABLE(digest bytea, stream text, version integer)
     LANGUAGE sql STABLE
     BEGIN ATOMIC
  SELECT r.digest,
      r.stream,
-     r.version,
-     r.xmin
+     r.version
     FROM {service}.requests_call r
    WHERE (accepted_request.asked_call AND (r.key = accepted_request.asked_key))
  UNION ALL
   SELECT r.digest,
      r.stream,
-     r.version,
-     r.xmin
+     r.version
     FROM {service}.requests_call_previous r
    WHERE (accepted_request.asked_call AND (r.key = accepted_request.asked_key))
  UNION ALL
   SELECT r.digest,
      r.stream,
-     r.version,
-     r.xmin
+     r.version
     FROM {service}.requests_reaction r
    WHERE ((NOT accepted_request.asked_call) AND (r.key = accepted_request.asked_key))
  UNION ALL
   SELECT r.digest,
      r.stream,
-     r.version,
-     r.xmin
+     r.version
     FROM {service}.requests_reaction_previous r
    WHERE ((NOT accepted_request.asked_call) AND (r.key = accepted_request.asked_key));
 END;
@@ -68,36 +64,17 @@ CREATE FUNCTION {service}.append(streams text[], expected integer[], ends intege
     SET search_path TO '{service}', 'public'
     AS $$
 declare
-    mine xid := pg_current_xact_id()::xid;
     refused boolean := false;
     found_one record;
     answer jsonb;
     places integer[];
     place integer;
 begin
-    -- What needs no order goes in before the lock is taken, while another session has it. What of that is refused goes again.
+    -- Large bytes go in before the lock is taken: inside it they would stall everyone.
     if attachment_ids is not null then
         -- One that is there already came with the same append, before its connection was lost.
         insert into attachments (id, content) select * from unnest(attachment_ids, attachment_bytes)
         on conflict (id) do nothing;
-    end if;
-
-    if true = any (request_calls) then
-        insert into requests_call (key, digest, stream, version)
-        select a.key, a.digest, a.stream, a.ending from (
-            select unnest(request_keys) as key, unnest(request_digests) as digest, unnest(streams) as stream,
-                unnest(ends) as ending, unnest(request_calls) as is_call) a
-        where a.is_call;
-    else
-        -- Whoever has any table of requests has this one, which rotate_requests takes first.
-        lock table requests_call in access share mode;
-    end if;
-    if false = any (request_calls) then
-        insert into requests_reaction (key, digest, stream, version)
-        select a.key, a.digest, a.stream, a.ending from (
-            select unnest(request_keys) as key, unnest(request_digests) as digest, unnest(streams) as stream,
-                unnest(ends) as ending, unnest(request_calls) as is_call) a
-        where not a.is_call;
     end if;
 
     -- A statement of its own: a later one takes its snapshot after the lock was granted and sees all that came before.
@@ -114,7 +91,6 @@ begin
         select a.i, a.digest = seen.digest as is_repeated, seen.stream, seen.version
         from unnest(request_keys, request_digests, request_calls) with ordinality a (key, digest, is_call, i),
             accepted_request(a.key, a.is_call) seen
-        where seen.accepted_by <> mine
     loop
         refused := true;
         outcomes[found_one.i] := case when found_one.is_repeated then 1 else 2 end;
@@ -185,12 +161,23 @@ begin
         if attachment_ids is not null then
             delete from attachments
             where id in (select a.id from unnest(attachment_of, attachment_ids) a (append, id) where outcomes[a.append] <> 0)
-              and xmin = mine;
+              and xmin = pg_current_xact_id()::xid;
         end if;
-        delete from requests_call r using unnest(request_keys, outcomes) a (key, outcome)
-        where a.outcome <> 0 and r.key = a.key and r.xmin = mine;
-        delete from requests_reaction r using unnest(request_keys, outcomes) a (key, outcome)
-        where a.outcome <> 0 and r.key = a.key and r.xmin = mine;
+    end if;
+
+    if true = any (request_calls) then
+        insert into requests_call (key, digest, stream, version)
+        select a.key, a.digest, a.stream, a.ending from (
+            select unnest(request_keys) as key, unnest(request_digests) as digest, unnest(streams) as stream,
+                unnest(ends) as ending, unnest(request_calls) as is_call, unnest(outcomes) as outcome) a
+        where a.is_call and a.outcome = 0;
+    end if;
+    if false = any (request_calls) then
+        insert into requests_reaction (key, digest, stream, version)
+        select a.key, a.digest, a.stream, a.ending from (
+            select unnest(request_keys) as key, unnest(request_digests) as digest, unnest(streams) as stream,
+                unnest(ends) as ending, unnest(request_calls) as is_call, unnest(outcomes) as outcome) a
+        where not a.is_call and a.outcome = 0;
     end if;
 
     if timer_of is not null then
@@ -266,7 +253,6 @@ CREATE FUNCTION {service}.find_request(asked_key bytea, asked_call boolean, OUT 
     SET search_path TO '{service}', 'public'
     AS $$
 begin
-    lock table requests_call in access share mode;  -- before the others, as whoever has any of them
     perform pg_advisory_xact_lock('facts'::regclass::oid::bigint);
     select seen.digest, seen_answer(seen.stream, seen.version) into digest, answer
     from accepted_request(asked_key, asked_call) seen;
@@ -305,12 +291,7 @@ declare
     period record;
     rotated integer := 0;
 begin
-    if not exists (select from request_periods where began_at + make_interval(days => keeps_days) <= now()) then
-        return 0;
-    end if;
-    -- That of calls first: whoever waits for it has none of the others, and whoever has it waits for none.
-    lock table requests_call, requests_call_previous, requests_reaction, requests_reaction_previous
-        in access exclusive mode;
+    perform pg_advisory_xact_lock('facts'::regclass::oid::bigint);
     for period in
         select kind from request_periods where began_at + make_interval(days => keeps_days) <= now() for update
     loop
