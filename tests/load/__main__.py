@@ -4,7 +4,7 @@ import argparse
 import signal
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import uvloop
 
@@ -31,7 +31,10 @@ def main() -> None:
         parser.error(f"no such group: {', '.join(sorted(unknown))}; there are {', '.join(GROUPS)}")
     if arguments.rounds < 1:
         parser.error("--rounds takes a number from 1 on")
-    signal.signal(signal.SIGTERM, _interrupt)
+    # What a handler raises may be lost in whatever runs at that moment. Of SIGINT the loop makes an end of its task; a
+    # shell lets what it starts in the background ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         keep = [LATEST, results.COMMITTED] if arguments.save else [LATEST]
         found = bench(wanted, Options(arguments.rounds, arguments.peers), keep)
@@ -58,10 +61,6 @@ def bench(wanted: list[str], options: Options, keep: list[Path]) -> dict[str, An
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
-
-
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
