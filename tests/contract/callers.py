@@ -41,6 +41,14 @@ async def session(database_url: str, role: str) -> AsyncIterator[asyncpg.Connect
         await connection.close()
 
 
+@asynccontextmanager
+async def somebody_else_appending(database_url: str) -> AsyncIterator[None]:
+    """Holds the append lock for the block."""
+    async with session(database_url, "messaging_api") as other, other.transaction():
+        await other.execute("select pg_advisory_xact_lock('facts'::regclass::oid::bigint)")
+        yield
+
+
 async def until_it_is_in(store: PostgresStore, asked: Append) -> Appended:
     """Repeats the append with its request, as a caller does whose call failed, and takes the version that is next."""
     for _ in range(TRIES_MAX):

@@ -2,28 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
 from kernel.errors import DeadlinePassed, Overloaded, StoreUnavailable
 from kernel.store.interface import Append, Attachment, Outcome, Request
 from kernel.store.postgres import PostgresStore
-from tests.contract.callers import append, open_store, session
+from tests.contract.callers import append, open_store, session, somebody_else_appending
 from tests.contract.conftest import Counted
 
 SENT = """
 select count(*) from pg_locks join pg_database on pg_database.oid = pg_locks.database
 where datname = current_database() and locktype = 'advisory' and not granted"""
-TAKE_THE_LOCK = "select pg_advisory_xact_lock('facts'::regclass::oid::bigint)"
-
-
-@asynccontextmanager
-async def somebody_else_appending(database_url: str) -> AsyncIterator[None]:
-    """Holds the append lock for the block."""
-    async with session(database_url, "messaging_api") as other, other.transaction():
-        await other.execute(TAKE_THE_LOCK)
-        yield
 
 
 @pytest.fixture

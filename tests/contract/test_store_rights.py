@@ -7,7 +7,7 @@ import pytest
 
 from kernel.store.interface import Append, Appended, Outcome, RequestKind
 from kernel.store.postgres import PostgresStore
-from tests.contract.callers import append, open_store, session
+from tests.contract.callers import append, open_store, session, somebody_else_appending
 
 WAITING = """
 select count(distinct pid) from pg_locks l join pg_database d on d.oid = l.database
@@ -117,18 +117,18 @@ async def test_a_period_that_is_not_over_is_not_cut_short(postgres_store: Postgr
 
 @pytest.mark.parametrize("kind", list(RequestKind))
 async def test_a_period_ends_behind_an_append_that_waits_for_its_turn(database_url: str, kind: RequestKind) -> None:
-    async with open_store(database_url) as store, session(database_url, "messaging_owner") as other:
-        async with other.transaction():
-            await other.execute("select pg_advisory_xact_lock('facts'::regclass::oid::bigint)")
+    async with open_store(database_url) as store, session(database_url, "messaging_owner") as looking:
+        async with somebody_else_appending(database_url):
             appending = asyncio.create_task(store.append(of_kind(kind, "s")))
-            await until_waiting(other, 1)
+            await until_waiting(looking, 1)
             rotating = asyncio.create_task(let_a_period_pass(database_url, RequestKind.REACTION))
-            await until_waiting(other, 2)
+            await until_waiting(looking, 2)
         assert (await appending).outcome is Outcome.APPENDED
         assert await rotating == 1
 
 
 async def until_waiting(connection: asyncpg.Connection, sessions: int) -> None:
+    """Returns when so many sessions wait for a lock. Raises TimeoutError after five seconds."""
     async with asyncio.timeout(5):
         while await connection.fetchval(WAITING) < sessions:  # noqa: ASYNC110 - the server has no event for it
             await asyncio.sleep(0.01)
@@ -150,7 +150,7 @@ async def test_periods_change_while_stores_append_and_no_request_of_the_last_one
             while not writing.done():
                 for asked in recent[-8:]:
                     await one.find_request(asked.request)
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # At first there is nothing to ask for.
 
         writing = asyncio.gather(
             *(

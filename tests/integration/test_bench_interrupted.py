@@ -43,6 +43,7 @@ def test_an_interrupted_bench_stops_its_servers_and_leaves_nothing(tmp_path: Pat
 
 
 def until_it_measures(told: Path, bench: "subprocess.Popen[bytes]") -> None:
+    """Looks at what it told, ten times a second: it is a process of its own and says so nowhere else."""
     ends_at = time.monotonic() + SECONDS_MAX
     while f"round 1 of {ROUNDS}" not in told.read_text():
         assert bench.poll() is None, told.read_text()

@@ -25,8 +25,8 @@ How close the platform comes to the limits of what it stands on. Every figure bu
 ratio to a reference measured in the same run: cells of a table take turns, round by round, and a ratio is taken within
 its round, so that a slow minute of the machine slows both. The median of the rounds counts; least and most are shown.
 Durability is as in production (fsync and synchronous_commit on), and the load generator is part of the cost. Between
-cells a fixed loop of Python tells how fast the processor is at the moment: limits in milliseconds move with it. Where
-it took a fifth longer than in a quiet hour, by its median, the table before stays.
+cells a fixed loop of Python tells how fast the processor is at the moment: limits in milliseconds move with it. A
+table during which it took a fifth longer than in a quiet hour, by its median, was not kept: the one before stays.
 
 What paragraphs say in microseconds and seconds was measured singly, on shared machines with 2 cores; most of it on a
 Python built without profile-guided optimization, which takes a seventh more. SendMessage took 449 microseconds of its

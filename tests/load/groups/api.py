@@ -37,7 +37,7 @@ CALLERS = 64
 STREAMS = 4
 UNANSWERED = 128  # of one stream
 MANY = 50
-MANY_CALLERS = 8  # as many as it takes to keep the service busy, as CALLERS do with single messages; 4 left it idle
+MANY_CALLERS = 8  # enough to keep the service busy, as CALLERS are with single messages; with 4 it waited at times
 
 BARE_ECHO = f"echo on a bare grpc.aio server, {CALLERS} callers"
 ECHO = f"echo on the kernel's server, {CALLERS} callers"
