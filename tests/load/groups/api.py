@@ -23,8 +23,11 @@ from holdspace.messaging.v1.service_pb2 import (
     SendStreamRequest,
 )
 from holdspace.messaging.v1.service_pb2_grpc import MessagingServiceStub
+from kernel.store.interface import Attachment
+from kernel.store.postgres import PostgresStore
 from tests.load import pgbench
-from tests.load.load import for_a_while
+from tests.load.groups.append import Uncounted, an_append
+from tests.load.load import Work, for_a_while
 from tests.load.measuring import Cell, Figure, Goal, Group, Options, Reading
 from tests.load.stack import Stack
 from tests.running import ServiceProcess
@@ -33,6 +36,7 @@ RIGHTS = ("messaging.send", "messaging.import")
 PAIRS = 5_000
 LINES_AT_ONCE = 1_000
 BODY = secrets.token_bytes(200)
+FACT = secrets.token_bytes(pgbench.FACT_BYTES)
 CALLERS = 64
 STREAMS = 4
 UNANSWERED = 128  # of one stream
@@ -45,6 +49,7 @@ UNARY = f"SendMessage, {CALLERS} callers"
 STREAM = f"SendStream, {STREAMS} streams of {UNANSWERED} unanswered"
 SEND_MANY = f"SendMany of {MANY} conversations, {MANY_CALLERS} callers"
 SEND_MANY_TO_ONE = f"SendMany of {MANY} to one conversation, {MANY_CALLERS} callers"
+STORE = f"the same appends by the store alone, {MANY_CALLERS} callers"
 
 Pair = tuple[str, str]
 Send = Callable[[], Awaitable[None]]
@@ -99,10 +104,14 @@ def unary(stub: Any, known: Sequence[Pair]) -> Callable[[], Awaitable[Reading]]:
 
 
 def many(stub: Any, choose: Callable[[], Sequence[Pair]]) -> Callable[[], Awaitable[Reading]]:
+    return by_many([lambda: send_many(stub, choose())] * MANY_CALLERS)
+
+
+def by_many(workers: Sequence[Work]) -> Callable[[], Awaitable[Reading]]:
     """Messages per second; times are those of calls."""
 
     async def measure() -> Reading:
-        reading = dict(await for_a_while([lambda: send_many(stub, choose())] * MANY_CALLERS))
+        reading = dict(await for_a_while(workers))
         reading["per_second"] *= MANY
         return reading
 
@@ -150,6 +159,29 @@ def streaming(stub: Any, known: Sequence[Pair]) -> Callable[[], Awaitable[Readin
     return measure
 
 
+class Appending:
+    """What SendMany to one conversation appends, with nobody who asks, decides or is answered over a network."""
+
+    def __init__(self, store: PostgresStore) -> None:
+        self._store = store
+        self._stream = f"conversation-{secrets.token_hex(16)}"
+        self._version = 0
+        self._gates = {f"{gate}-{secrets.token_hex(16)}": 0 for gate in ("client", "therapist", "enrolment")}
+
+    async def send(self) -> None:
+        appends = [
+            an_append(FACT)._replace(
+                stream=self._stream,
+                expected_version=self._version + number,
+                depends_on=self._gates,
+                attachments=[Attachment(secrets.token_hex(16), BODY)],
+            )
+            for number in range(MANY)
+        ]
+        assert all(await self._store.append_all(appends))
+        self._version += MANY
+
+
 @contextmanager
 def process(stack: Stack, database_url: str, name: str, **more: Any) -> Iterator[ServiceProcess]:
     started = ServiceProcess(name, stack.servers, database_url, stack.credentials, stack.folder, roles=("api",), **more)
@@ -172,6 +204,9 @@ async def open_cells(stack: Stack, options: Options) -> AsyncIterator[Sequence[C
         bare = await stub("echo", package="tests.load", more={"HOLDSPACE_BARE": "true"})
         echo = await stub("echo", package="tests.load")
         messaging = await stub("messaging")
+        store = PostgresStore(database_url, "messaging", Uncounted())
+        await store.open()
+        opened.push_async_callback(store.close)
         known = pairs()
         await acquaint(messaging, known)
         one_of = itertools.cycle(known)
@@ -183,6 +218,7 @@ async def open_cells(stack: Stack, options: Options) -> AsyncIterator[Sequence[C
             Cell(STREAM, streaming(messaging, known)),
             Cell(SEND_MANY, many(messaging, lambda: random.sample(known, MANY))),
             Cell(SEND_MANY_TO_ONE, many(messaging, lambda: [next(one_of)] * MANY)),
+            Cell(STORE, by_many([Appending(store).send for _ in range(MANY_CALLERS)])),
         ]
 
 
@@ -192,7 +228,6 @@ def _rate(cell: str, reference: str, least: float | None = None) -> Goal:
     )
 
 
-ONE_ROW = "pgbench, 32 clients, one row a transaction"
 GROUP = Group(
     "Calls",
     [
@@ -201,8 +236,10 @@ GROUP = Group(
         _rate(SEND_MANY, UNARY, 10),
         _rate(SEND_MANY_TO_ONE, UNARY, 10),
         _rate(ECHO, BARE_ECHO),
-        _rate(UNARY, ONE_ROW),
-        _rate(SEND_MANY, ONE_ROW),
+        _rate(UNARY, pgbench.ONE_ROW),
+        _rate(SEND_MANY, pgbench.ONE_ROW),
+        _rate(SEND_MANY_TO_ONE, STORE),
+        _rate(STORE, ECHO),
     ],
     open_cells,
 )
