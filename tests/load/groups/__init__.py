@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from tests.load.groups import (
     api,
     append,
+    append_limits,
     appenders,
     consumers,
     enforcement,
@@ -20,6 +21,7 @@ from tests.load.measuring import Group
 
 GROUPS: Mapping[str, Group] = {
     "P1": append.GROUP,
+    "P1L": append_limits.GROUP,
     "P1P": appenders.GROUP,
     "P3": lone_append.GROUP,
     "P4": stale_appends.GROUP,

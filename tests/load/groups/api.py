@@ -204,7 +204,9 @@ async def open_cells(stack: Stack, options: Options) -> AsyncIterator[Sequence[C
         bare = await stub("echo", package="tests.load", more={"HOLDSPACE_BARE": "true"})
         echo = await stub("echo", package="tests.load")
         messaging = await stub("messaging")
-        store = PostgresStore(database_url, "messaging", Uncounted())
+        # Of its own, so that the service's does not grow with it.
+        store_url = await opened.enter_async_context(stack.database("messaging"))
+        store = PostgresStore(store_url, "messaging", Uncounted())
         await store.open()
         opened.push_async_callback(store.close)
         known = pairs()

@@ -25,10 +25,8 @@ WITH_DEPENDENCY = f"append with request id and a dependency, {CALLERS} callers"
 FEWER = f"append with request id, {FEWER_CALLERS} callers"
 PEER = f"{peer.NAME}: the best of its ways to append"
 PEER_SCRIPT, PEER_SECONDS = "append_eventsourcing.py", "2"
-ONE_ROW, MANY_ROWS, MANY_WITH_REQUESTS, MANY_WITH_DEPENDENCIES = (
-    Figure(cell, "per_second")
-    for cell in (pgbench.ONE_ROW, pgbench.MANY_ROWS, pgbench.MANY_WITH_REQUESTS, pgbench.MANY_WITH_DEPENDENCIES)
-)
+ONE_ROW = Figure(pgbench.ONE_ROW, "per_second")
+MANY_ROWS = Figure(pgbench.MANY_ROWS, "per_second")
 
 
 class Uncounted:
@@ -109,10 +107,7 @@ async def open_cells(stack: Stack, options: Options) -> AsyncIterator[Sequence[C
         await bare.open()
         cells = [
             pgbench.one_row(database_url, stack.folder),
-            *[
-                pgbench.many_rows(reference.cell, database_url, stack.folder)
-                for reference in (MANY_ROWS, MANY_WITH_REQUESTS, MANY_WITH_DEPENDENCIES)
-            ],
+            pgbench.many_rows(pgbench.MANY_ROWS, database_url, stack.folder),
             Cell(BARE, appending(bare, CALLERS)),
             Cell(WITH_REQUEST, appending(store, CALLERS)),
             Cell(WITH_DEPENDENCY, appending(store, CALLERS, has_dependency=True)),
@@ -126,7 +121,7 @@ async def open_cells(stack: Stack, options: Options) -> AsyncIterator[Sequence[C
         await store.close()
 
 
-def _rate(id_: str, cell: str, reference: Figure, least: float | None = None) -> Goal:
+def _rate(id_: str, cell: str, reference: Figure, least: float) -> Goal:
     return Goal(id_, f"{cell}, of {reference.cell}", Figure(cell, "per_second"), reference, least=least)
 
 
@@ -142,12 +137,6 @@ GROUP = Group(
         _rate("P2", WITH_REQUEST, Figure(PEER, "per_second"), 10),
         _rate("P1", FEWER, Figure(WITH_REQUEST, "per_second"), 0.6),
         Goal("P1", f"{FEWER}: p99 in ms", Figure(FEWER, "p99_ms"), most=8),
-        # How far a client goes that does less: in C, without order, refusals and answers to anybody.
-        _rate("P1", MANY_ROWS.cell, ONE_ROW),
-        _rate("P1", MANY_WITH_REQUESTS.cell, ONE_ROW),
-        _rate("P1", MANY_WITH_DEPENDENCIES.cell, ONE_ROW),
-        _rate("P1", WITH_REQUEST, MANY_WITH_REQUESTS),
-        _rate("P1", WITH_DEPENDENCY, MANY_WITH_DEPENDENCIES),
     ],
     open_cells,
 )

@@ -1,0 +1,57 @@
+"""P1: how far a client in C comes that looks up and writes what an append does, a hundred to a statement.
+
+It has one connection, as appends have one order, and nothing else: no order of commits, no refusals, nobody to answer.
+A group of its own: its rows would grow the tables that appends are measured on.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from kernel.store.postgres import PostgresStore
+from tests.load import pgbench
+from tests.load.groups.append import (
+    CALLERS,
+    FACTS_BEFORE,
+    WITH_DEPENDENCY,
+    WITH_REQUEST,
+    Uncounted,
+    appending,
+    fill,
+)
+from tests.load.measuring import Cell, Figure, Goal, Group, Options
+from tests.load.stack import Stack
+
+REFERENCES = (pgbench.MANY_ROWS, pgbench.MANY_WITH_REQUESTS, pgbench.MANY_WITH_DEPENDENCIES)
+
+
+@asynccontextmanager
+async def open_cells(stack: Stack, options: Options) -> AsyncIterator[Sequence[Cell]]:
+    async with stack.database("messaging") as database_url:
+        await pgbench.create_table(database_url)
+        await fill(database_url, FACTS_BEFORE)
+        await stack.age_log()
+        store = PostgresStore(database_url, "messaging", Uncounted())
+        await store.open()
+        yield [
+            pgbench.one_row(database_url, stack.folder),
+            *[pgbench.many_rows(name, database_url, stack.folder) for name in REFERENCES],
+            Cell(WITH_REQUEST, appending(store, CALLERS)),
+            Cell(WITH_DEPENDENCY, appending(store, CALLERS, has_dependency=True)),
+        ]
+        await store.close()
+
+
+def _of(reference: str, cell: str) -> Goal:
+    return Goal("P1", f"{cell}, of {reference}", Figure(cell, "per_second"), Figure(reference, "per_second"))
+
+
+GROUP = Group(
+    "What an append is, as a plain statement",
+    [
+        *[_of(pgbench.ONE_ROW, name) for name in REFERENCES],
+        _of(pgbench.MANY_WITH_REQUESTS, WITH_REQUEST),
+        _of(pgbench.MANY_WITH_DEPENDENCIES, WITH_DEPENDENCY),
+    ],
+    open_cells,
+    rounds_max=5,  # more would outgrow the server's buffers
+)
