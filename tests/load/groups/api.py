@@ -49,7 +49,7 @@ UNARY = f"SendMessage, {CALLERS} callers"
 STREAM = f"SendStream, {STREAMS} streams of {UNANSWERED} unanswered"
 SEND_MANY = f"SendMany of {MANY} conversations, {MANY_CALLERS} callers"
 SEND_MANY_TO_ONE = f"SendMany of {MANY} to one conversation, {MANY_CALLERS} callers"
-STORE = f"the same appends by the store alone, {MANY_CALLERS} callers"
+STORE = f"the appends of SendMany to one conversation by the store alone, {MANY_CALLERS} callers"
 
 Pair = tuple[str, str]
 Send = Callable[[], Awaitable[None]]
