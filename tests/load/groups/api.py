@@ -52,7 +52,6 @@ SEND_MANY_TO_ONE = f"SendMany of {MANY} to one conversation, {MANY_CALLERS} call
 STORE = f"the appends of SendMany to one conversation by the store alone, {MANY_CALLERS} callers"
 
 Pair = tuple[str, str]
-Send = Callable[[], Awaitable[None]]
 
 
 def pairs() -> list[Pair]:

@@ -96,13 +96,21 @@ def appending(
 
 
 @asynccontextmanager
-async def open_cells(stack: Stack, options: Options) -> AsyncIterator[Sequence[Cell]]:
+async def open_store(stack: Stack) -> AsyncIterator[tuple[str, PostgresStore]]:
+    """Yields the URL of a database, and the store in it: as full as the references' table, its log run for a while."""
     async with stack.database("messaging") as database_url:
         await pgbench.create_table(database_url)
         await fill(database_url, FACTS_BEFORE)
         await stack.age_log()
         store = PostgresStore(database_url, "messaging", Uncounted())
         await store.open()
+        yield database_url, store
+        await store.close()
+
+
+@asynccontextmanager
+async def open_cells(stack: Stack, options: Options) -> AsyncIterator[Sequence[Cell]]:
+    async with open_store(stack) as (database_url, store):
         bare = StoreWithoutRequests(database_url, "messaging")
         await bare.open()
         cells = [
@@ -118,7 +126,6 @@ async def open_cells(stack: Stack, options: Options) -> AsyncIterator[Sequence[C
             cells.append(Cell(PEER, lambda: peer.run(stack, PEER_SCRIPT, database_url, PEER_SECONDS)))
         yield cells
         await bare.close()
-        await store.close()
 
 
 def _rate(id_: str, cell: str, reference: Figure, least: float) -> Goal:

@@ -7,17 +7,8 @@ much again as the cells of P1.
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from kernel.store.postgres import PostgresStore
 from tests.load import pgbench
-from tests.load.groups.append import (
-    CALLERS,
-    FACTS_BEFORE,
-    WITH_DEPENDENCY,
-    WITH_REQUEST,
-    Uncounted,
-    appending,
-    fill,
-)
+from tests.load.groups.append import CALLERS, WITH_DEPENDENCY, WITH_REQUEST, appending, open_store
 from tests.load.measuring import Cell, Figure, Goal, Group, Options
 from tests.load.stack import Stack
 
@@ -26,19 +17,13 @@ REFERENCES = (pgbench.MANY_ROWS, pgbench.MANY_WITH_REQUESTS, pgbench.MANY_WITH_D
 
 @asynccontextmanager
 async def open_cells(stack: Stack, options: Options) -> AsyncIterator[Sequence[Cell]]:
-    async with stack.database("messaging") as database_url:
-        await pgbench.create_table(database_url)
-        await fill(database_url, FACTS_BEFORE)
-        await stack.age_log()
-        store = PostgresStore(database_url, "messaging", Uncounted())
-        await store.open()
+    async with open_store(stack) as (database_url, store):
         yield [
             pgbench.one_row(database_url, stack.folder),
             *[pgbench.many_rows(name, database_url, stack.folder) for name in REFERENCES],
             Cell(WITH_REQUEST, appending(store, CALLERS)),
             Cell(WITH_DEPENDENCY, appending(store, CALLERS, has_dependency=True)),
         ]
-        await store.close()
 
 
 def _of(reference: str, cell: str) -> Goal:

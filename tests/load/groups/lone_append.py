@@ -1,4 +1,4 @@
-"""P3: what an append costs a caller who has the store to himself, and what the least costs that does the same."""
+"""P3: what an append costs a caller who has the store to himself, and what a function for his append alone costs."""
 
 import random
 from collections.abc import AsyncIterator, Sequence
@@ -18,12 +18,12 @@ from tests.load.stack import Stack
 BARE = "asyncpg, one row in its own transaction"
 LONE = "append, one caller"
 DIRECT = "the function append, called without the store's queue"
-LEAST = "a function for one append, called without the store's queue"
+FOR_ONE = "a function for one append, called without the store's queue"
 INSERT = "insert into reference (stream, version, fact) values ($1, 1, $2) returning position"
 
 # What one append of one fact promises, with nothing else a batch may need: order, request, version.
-LEAST_FUNCTION = """
-create function append_least(asked text, expected integer, asked_key bytea, asked_digest bytea, sealed bytea)
+ONE_APPEND = """
+create function append_one(asked text, expected integer, asked_key bytea, asked_digest bytea, sealed bytea)
 returns bigint language plpgsql as $$
 declare
     head bigint;
@@ -59,7 +59,7 @@ async def open_cells(stack: Stack, options: Options) -> AsyncIterator[Sequence[C
         await store.open()
         bare = await asyncpg.connect(database_url)
         appends = await connect(database_url, role="messaging_owner", search_path="messaging", **APPENDING)
-        await appends.execute(LEAST_FUNCTION)
+        await appends.execute(ONE_APPEND)
 
         async def insert() -> None:
             await bare.fetchrow(INSERT, f"conversation-{random.getrandbits(128):032x}", fact)
@@ -67,16 +67,16 @@ async def open_cells(stack: Stack, options: Options) -> AsyncIterator[Sequence[C
         async def call() -> None:
             await appends.fetchrow(APPEND, *arguments([an_append(fact)]))
 
-        async def call_least() -> None:
+        async def call_for_one() -> None:
             append = an_append(fact)
             columns = append.stream, append.expected_version, append.request.key, append.request.digest, fact
-            assert await appends.fetchval("select append_least($1, $2, $3, $4, $5)", *columns)
+            assert await appends.fetchval("select append_one($1, $2, $3, $4, $5)", *columns)
 
         yield [
             alone(BARE, insert),
             Cell(LONE, appending(store, 1)),
             alone(DIRECT, call),
-            alone(LEAST, call_least),
+            alone(FOR_ONE, call_for_one),
         ]
         await appends.close()
         await bare.close()
@@ -94,7 +94,7 @@ GROUP = Group(
     [
         _of_bare(LONE, "append by a lone caller", 1.2),
         _of_bare(DIRECT, DIRECT),
-        _of_bare(LEAST, LEAST),
+        _of_bare(FOR_ONE, FOR_ONE),
         Goal("P3", "append by a lone caller, p50 in ms", Figure(LONE, "p50_ms")),
     ],
     open_cells,
