@@ -27,7 +27,7 @@ from holdspace.kernel.v1 import gate_pb2 as holdspace_dot_kernel_dot_v1_dot_gate
 from holdspace.kernel.v1 import options_pb2 as holdspace_dot_kernel_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$holdspace/moderation/v1/events.proto\x12\x17holdspace.moderation.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eholdspace/kernel/v1/gate.proto\x1a!holdspace/kernel/v1/options.proto\"\xc2\x01\n\x0e\x43lientReported\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x11\n\treport_id\x18\x02 \x01(\t\x12\x13\n\x0breporter_id\x18\x03 \x01(\t\x12\x33\n\x08severity\x18\x04 \x01(\x0e\x32!.holdspace.moderation.v1.Severity:@\x8a\x94#<\n\x17holdspace.moderation.v1\x12\tclient_id\x1a\tclient_id\x1a\x0breporter_id\"\xd5\x01\n\rReportDecided\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x11\n\treport_id\x18\x02 \x01(\t\x12\x13\n\x0breporter_id\x18\x03 \x01(\t\x12\x31\n\x07\x66inding\x18\x04 \x01(\x0e\x32 .holdspace.moderation.v1.Finding\x12\x14\n\x0cmoderator_id\x18\x05 \x01(\t:@\x8a\x94#<\n\x17holdspace.moderation.v1\x12\tclient_id\x1a\tclient_id\x1a\x0breporter_id\"\x84\x01\n\x0c\x43lientWarned\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x14\n\x0cmoderator_id\x18\x02 \x01(\t\x12\x16\n\x0epolicy_version\x18\x03 \x01(\t:3\x8a\x94#/\n\x17holdspace.moderation.v1\x12\tclient_id\x1a\tclient_id\"\xf6\x01\n\x0c\x43lientBraked\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12,\n\x08standing\x18\x02 \x03(\x0b\x32\x1a.holdspace.kernel.v1.Phase\x12\x30\n\x0c\x62raked_until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nreport_ids\x18\x04 \x03(\t\x12\x14\n\x0cmoderator_id\x18\x05 \x01(\t\x12\x16\n\x0epolicy_version\x18\x06 \x01(\t:1\x8a\x94#-\n\x15holdspace.standing.v1\x12\tclient_id\x1a\tclient_id\"\xc3\x02\n\x0f\x43lientSuspended\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12,\n\x08standing\x18\x02 \x03(\x0b\x32\x1a.holdspace.kernel.v1.Phase\x12\x33\n\x0fsuspended_until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x62raked_until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bprovisional\x18\x05 \x01(\x08\x12\x12\n\nreport_ids\x18\x06 \x03(\t\x12\x14\n\x0cmoderator_id\x18\x07 \x01(\t\x12\x16\n\x0epolicy_version\x18\x08 \x01(\t:1\x8a\x94#-\n\x15holdspace.standing.v1\x12\tclient_id\x1a\tclient_id\"\xd4\x01\n\x13SuspensionConfirmed\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12,\n\x08standing\x18\x02 \x03(\x0b\x32\x1a.holdspace.kernel.v1.Phase\x12\x33\n\x0fsuspended_until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cmoderator_id\x18\x04 \x01(\t:1\x8a\x94#-\n\x15holdspace.standing.v1\x12\tclient_id\x1a\tclient_id\"\x98\x01\n\x0c\x43lientBanned\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12,\n\x08standing\x18\x02 \x03(\x0b\x32\x1a.holdspace.kernel.v1.Phase\x12\x14\n\x0cmoderator_id\x18\x03 \x01(\t:1\x8a\x94#-\n\x15holdspace.standing.v1\x12\tclient_id\x1a\tclient_id\"\xdb\x01\n\x10\x43lientReinstated\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12,\n\x08standing\x18\x02 \x03(\x0b\x32\x1a.holdspace.kernel.v1.Phase\x12=\n\rreinstatement\x18\x03 \x01(\x0e\x32&.holdspace.moderation.v1.Reinstatement\x12\x14\n\x0cmoderator_id\x18\x04 \x01(\t:1\x8a\x94#-\n\x15holdspace.standing.v1\x12\tclient_id\x1a\tclient_id\"\x86\x01\n\x10SuspensionLapsed\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12,\n\x08standing\x18\x02 \x03(\x0b\x32\x1a.holdspace.kernel.v1.Phase:1\x8a\x94#-\n\x15holdspace.standing.v1\x12\tclient_id\x1a\tclient_id\"\x81\x01\n\x0b\x42rakeLapsed\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12,\n\x08standing\x18\x02 \x03(\x0b\x32\x1a.holdspace.kernel.v1.Phase:1\x8a\x94#-\n\x15holdspace.standing.v1\x12\tclient_id\x1a\tclient_id*e\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x11\n\rSEVERITY_SPAM\x10\x01\x12\x17\n\x13SEVERITY_HARASSMENT\x10\x02\x12\x13\n\x0fSEVERITY_DANGER\x10\x03*d\n\x07\x46inding\x12\x17\n\x13\x46INDING_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x46INDING_UPHELD\x10\x01\x12\x15\n\x11\x46INDING_DISMISSED\x10\x02\x12\x15\n\x11\x46INDING_BAD_FAITH\x10\x03*d\n\rReinstatement\x12\x1d\n\x19REINSTATEMENT_UNSPECIFIED\x10\x00\x12\x18\n\x14REINSTATEMENT_LIFTED\x10\x01\x12\x1a\n\x16REINSTATEMENT_REVERSED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$holdspace/moderation/v1/events.proto\x12\x17holdspace.moderation.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eholdspace/kernel/v1/gate.proto\x1a!holdspace/kernel/v1/options.proto\"\xfa\x01\n\x0e\x43lientReported\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x11\n\treport_id\x18\x02 \x01(\t\x12\x13\n\x0breporter_id\x18\x03 \x01(\t\x12\x33\n\x08severity\x18\x04 \x01(\x0e\x32!.holdspace.moderation.v1.Severity\x12\x17\n\x0f\x63onversation_id\x18\x05 \x01(\t\x12\x1d\n\x15last_message_sequence\x18\x06 \x01(\x04:@\x8a\x94#<\n\x17holdspace.moderation.v1\x12\tclient_id\x1a\tclient_id\x1a\x0breporter_id\"\xd5\x01\n\rReportDecided\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x11\n\treport_id\x18\x02 \x01(\t\x12\x13\n\x0breporter_id\x18\x03 \x01(\t\x12\x31\n\x07\x66inding\x18\x04 \x01(\x0e\x32 .holdspace.moderation.v1.Finding\x12\x14\n\x0cmoderator_id\x18\x05 \x01(\t:@\x8a\x94#<\n\x17holdspace.moderation.v1\x12\tclient_id\x1a\tclient_id\x1a\x0breporter_id\"\x98\x01\n\x0c\x43lientWarned\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x14\n\x0cmoderator_id\x18\x02 \x01(\t\x12\x16\n\x0epolicy_version\x18\x03 \x01(\t\x12\x12\n\nreport_ids\x18\x04 \x03(\t:3\x8a\x94#/\n\x17holdspace.moderation.v1\x12\tclient_id\x1a\tclient_id\"\xf6\x01\n\x0c\x43lientBraked\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12,\n\x08standing\x18\x02 \x03(\x0b\x32\x1a.holdspace.kernel.v1.Phase\x12\x30\n\x0c\x62raked_until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nreport_ids\x18\x04 \x03(\t\x12\x14\n\x0cmoderator_id\x18\x05 \x01(\t\x12\x16\n\x0epolicy_version\x18\x06 \x01(\t:1\x8a\x94#-\n\x15holdspace.standing.v1\x12\tclient_id\x1a\tclient_id\"\xc3\x02\n\x0f\x43lientSuspended\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12,\n\x08standing\x18\x02 \x03(\x0b\x32\x1a.holdspace.kernel.v1.Phase\x12\x33\n\x0fsuspended_until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x62raked_until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bprovisional\x18\x05 \x01(\x08\x12\x12\n\nreport_ids\x18\x06 \x03(\t\x12\x14\n\x0cmoderator_id\x18\x07 \x01(\t\x12\x16\n\x0epolicy_version\x18\x08 \x01(\t:1\x8a\x94#-\n\x15holdspace.standing.v1\x12\tclient_id\x1a\tclient_id\"\xe8\x01\n\x13SuspensionConfirmed\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12,\n\x08standing\x18\x02 \x03(\x0b\x32\x1a.holdspace.kernel.v1.Phase\x12\x33\n\x0fsuspended_until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cmoderator_id\x18\x04 \x01(\t\x12\x12\n\nreport_ids\x18\x05 \x03(\t:1\x8a\x94#-\n\x15holdspace.standing.v1\x12\tclient_id\x1a\tclient_id\"\xac\x01\n\x0c\x43lientBanned\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12,\n\x08standing\x18\x02 \x03(\x0b\x32\x1a.holdspace.kernel.v1.Phase\x12\x14\n\x0cmoderator_id\x18\x03 \x01(\t\x12\x12\n\nreport_ids\x18\x04 \x03(\t:1\x8a\x94#-\n\x15holdspace.standing.v1\x12\tclient_id\x1a\tclient_id\"\xef\x01\n\x10\x43lientReinstated\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12,\n\x08standing\x18\x02 \x03(\x0b\x32\x1a.holdspace.kernel.v1.Phase\x12=\n\rreinstatement\x18\x03 \x01(\x0e\x32&.holdspace.moderation.v1.Reinstatement\x12\x14\n\x0cmoderator_id\x18\x04 \x01(\t\x12\x12\n\nreport_ids\x18\x05 \x03(\t:1\x8a\x94#-\n\x15holdspace.standing.v1\x12\tclient_id\x1a\tclient_id\"\x86\x01\n\x10SuspensionLapsed\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12,\n\x08standing\x18\x02 \x03(\x0b\x32\x1a.holdspace.kernel.v1.Phase:1\x8a\x94#-\n\x15holdspace.standing.v1\x12\tclient_id\x1a\tclient_id\"\x81\x01\n\x0b\x42rakeLapsed\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12,\n\x08standing\x18\x02 \x03(\x0b\x32\x1a.holdspace.kernel.v1.Phase:1\x8a\x94#-\n\x15holdspace.standing.v1\x12\tclient_id\x1a\tclient_id*e\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x11\n\rSEVERITY_SPAM\x10\x01\x12\x17\n\x13SEVERITY_HARASSMENT\x10\x02\x12\x13\n\x0fSEVERITY_DANGER\x10\x03*d\n\x07\x46inding\x12\x17\n\x13\x46INDING_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x46INDING_UPHELD\x10\x01\x12\x15\n\x11\x46INDING_DISMISSED\x10\x02\x12\x15\n\x11\x46INDING_BAD_FAITH\x10\x03*d\n\rReinstatement\x12\x1d\n\x19REINSTATEMENT_UNSPECIFIED\x10\x00\x12\x18\n\x14REINSTATEMENT_LIFTED\x10\x01\x12\x1a\n\x16REINSTATEMENT_REVERSED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -54,30 +54,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUSPENSIONLAPSED']._serialized_options = b'\212\224#-\n\025holdspace.standing.v1\022\tclient_id\032\tclient_id'
   _globals['_BRAKELAPSED']._loaded_options = None
   _globals['_BRAKELAPSED']._serialized_options = b'\212\224#-\n\025holdspace.standing.v1\022\tclient_id\032\tclient_id'
-  _globals['_SEVERITY']._serialized_start=2149
-  _globals['_SEVERITY']._serialized_end=2250
-  _globals['_FINDING']._serialized_start=2252
-  _globals['_FINDING']._serialized_end=2352
-  _globals['_REINSTATEMENT']._serialized_start=2354
-  _globals['_REINSTATEMENT']._serialized_end=2454
+  _globals['_SEVERITY']._serialized_start=2285
+  _globals['_SEVERITY']._serialized_end=2386
+  _globals['_FINDING']._serialized_start=2388
+  _globals['_FINDING']._serialized_end=2488
+  _globals['_REINSTATEMENT']._serialized_start=2490
+  _globals['_REINSTATEMENT']._serialized_end=2590
   _globals['_CLIENTREPORTED']._serialized_start=166
-  _globals['_CLIENTREPORTED']._serialized_end=360
-  _globals['_REPORTDECIDED']._serialized_start=363
-  _globals['_REPORTDECIDED']._serialized_end=576
-  _globals['_CLIENTWARNED']._serialized_start=579
-  _globals['_CLIENTWARNED']._serialized_end=711
-  _globals['_CLIENTBRAKED']._serialized_start=714
-  _globals['_CLIENTBRAKED']._serialized_end=960
-  _globals['_CLIENTSUSPENDED']._serialized_start=963
-  _globals['_CLIENTSUSPENDED']._serialized_end=1286
-  _globals['_SUSPENSIONCONFIRMED']._serialized_start=1289
-  _globals['_SUSPENSIONCONFIRMED']._serialized_end=1501
-  _globals['_CLIENTBANNED']._serialized_start=1504
-  _globals['_CLIENTBANNED']._serialized_end=1656
-  _globals['_CLIENTREINSTATED']._serialized_start=1659
-  _globals['_CLIENTREINSTATED']._serialized_end=1878
-  _globals['_SUSPENSIONLAPSED']._serialized_start=1881
-  _globals['_SUSPENSIONLAPSED']._serialized_end=2015
-  _globals['_BRAKELAPSED']._serialized_start=2018
-  _globals['_BRAKELAPSED']._serialized_end=2147
+  _globals['_CLIENTREPORTED']._serialized_end=416
+  _globals['_REPORTDECIDED']._serialized_start=419
+  _globals['_REPORTDECIDED']._serialized_end=632
+  _globals['_CLIENTWARNED']._serialized_start=635
+  _globals['_CLIENTWARNED']._serialized_end=787
+  _globals['_CLIENTBRAKED']._serialized_start=790
+  _globals['_CLIENTBRAKED']._serialized_end=1036
+  _globals['_CLIENTSUSPENDED']._serialized_start=1039
+  _globals['_CLIENTSUSPENDED']._serialized_end=1362
+  _globals['_SUSPENSIONCONFIRMED']._serialized_start=1365
+  _globals['_SUSPENSIONCONFIRMED']._serialized_end=1597
+  _globals['_CLIENTBANNED']._serialized_start=1600
+  _globals['_CLIENTBANNED']._serialized_end=1772
+  _globals['_CLIENTREINSTATED']._serialized_start=1775
+  _globals['_CLIENTREINSTATED']._serialized_end=2014
+  _globals['_SUSPENSIONLAPSED']._serialized_start=2017
+  _globals['_SUSPENSIONLAPSED']._serialized_end=2151
+  _globals['_BRAKELAPSED']._serialized_start=2154
+  _globals['_BRAKELAPSED']._serialized_end=2283
 # @@protoc_insertion_point(module_scope)

@@ -96,10 +96,17 @@ class ClientReported(_message.Message):
     REPORT_ID_FIELD_NUMBER: _builtins.int
     REPORTER_ID_FIELD_NUMBER: _builtins.int
     SEVERITY_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    LAST_MESSAGE_SEQUENCE_FIELD_NUMBER: _builtins.int
     client_id: _builtins.str
     report_id: _builtins.str
     reporter_id: _builtins.str
     severity: Global___Severity.ValueType
+    conversation_id: _builtins.str
+    """The conversation with the client and the last message of it the reporter knew of, which the report comes after by
+    cause, whatever the clocks say. As the reporter named them: whoever uses them checks whose conversation it is.
+    """
+    last_message_sequence: _builtins.int
     def __init__(
         self,
         *,
@@ -107,10 +114,12 @@ class ClientReported(_message.Message):
         report_id: _builtins.str = ...,
         reporter_id: _builtins.str = ...,
         severity: Global___Severity.ValueType = ...,
+        conversation_id: _builtins.str = ...,
+        last_message_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "report_id", b"report_id", "reporter_id", b"reporter_id", "severity", b"severity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "conversation_id", b"conversation_id", "last_message_sequence", b"last_message_sequence", "report_id", b"report_id", "reporter_id", b"reporter_id", "severity", b"severity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -158,19 +167,25 @@ class ClientWarned(_message.Message):
     CLIENT_ID_FIELD_NUMBER: _builtins.int
     MODERATOR_ID_FIELD_NUMBER: _builtins.int
     POLICY_VERSION_FIELD_NUMBER: _builtins.int
+    REPORT_IDS_FIELD_NUMBER: _builtins.int
     client_id: _builtins.str
     moderator_id: _builtins.str
     policy_version: _builtins.str
+    @_builtins.property
+    def report_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The reports that were open, undecided or upheld, when the moderator decided."""
+
     def __init__(
         self,
         *,
         client_id: _builtins.str = ...,
         moderator_id: _builtins.str = ...,
         policy_version: _builtins.str = ...,
+        report_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "moderator_id", b"moderator_id", "policy_version", b"policy_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "moderator_id", b"moderator_id", "policy_version", b"policy_version", "report_ids", b"report_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -200,7 +215,7 @@ class ClientBraked(_message.Message):
     def braked_until(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def report_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The reports this rests on; empty for a moderator's own decision."""
+        """The reports this rests on: those that scored, or those open, undecided or upheld, when a moderator decided."""
 
     def __init__(
         self,
@@ -250,7 +265,9 @@ class ClientSuspended(_message.Message):
     @_builtins.property
     def braked_until(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
-    def report_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def report_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The reports this rests on: those that scored, or those open when a moderator decided."""
+
     def __init__(
         self,
         *,
@@ -281,6 +298,7 @@ class SuspensionConfirmed(_message.Message):
     STANDING_FIELD_NUMBER: _builtins.int
     SUSPENDED_UNTIL_FIELD_NUMBER: _builtins.int
     MODERATOR_ID_FIELD_NUMBER: _builtins.int
+    REPORT_IDS_FIELD_NUMBER: _builtins.int
     client_id: _builtins.str
     moderator_id: _builtins.str
     @_builtins.property
@@ -289,6 +307,10 @@ class SuspensionConfirmed(_message.Message):
     def suspended_until(self) -> _timestamp_pb2.Timestamp:
         """Unset: without an end."""
 
+    @_builtins.property
+    def report_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The reports of the suspension it stands by, and those open when the moderator decided."""
+
     def __init__(
         self,
         *,
@@ -296,10 +318,11 @@ class SuspensionConfirmed(_message.Message):
         standing: _abc.Iterable[_gate_pb2.Phase] | None = ...,
         suspended_until: _timestamp_pb2.Timestamp | None = ...,
         moderator_id: _builtins.str = ...,
+        report_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["suspended_until", b"suspended_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "moderator_id", b"moderator_id", "standing", b"standing", "suspended_until", b"suspended_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "moderator_id", b"moderator_id", "report_ids", b"report_ids", "standing", b"standing", "suspended_until", b"suspended_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -312,20 +335,26 @@ class ClientBanned(_message.Message):
     CLIENT_ID_FIELD_NUMBER: _builtins.int
     STANDING_FIELD_NUMBER: _builtins.int
     MODERATOR_ID_FIELD_NUMBER: _builtins.int
+    REPORT_IDS_FIELD_NUMBER: _builtins.int
     client_id: _builtins.str
     moderator_id: _builtins.str
     @_builtins.property
     def standing(self) -> _containers.RepeatedCompositeFieldContainer[_gate_pb2.Phase]: ...
+    @_builtins.property
+    def report_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The reports open when the moderator decided."""
+
     def __init__(
         self,
         *,
         client_id: _builtins.str = ...,
         standing: _abc.Iterable[_gate_pb2.Phase] | None = ...,
         moderator_id: _builtins.str = ...,
+        report_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "moderator_id", b"moderator_id", "standing", b"standing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "moderator_id", b"moderator_id", "report_ids", b"report_ids", "standing", b"standing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -341,11 +370,16 @@ class ClientReinstated(_message.Message):
     STANDING_FIELD_NUMBER: _builtins.int
     REINSTATEMENT_FIELD_NUMBER: _builtins.int
     MODERATOR_ID_FIELD_NUMBER: _builtins.int
+    REPORT_IDS_FIELD_NUMBER: _builtins.int
     client_id: _builtins.str
     reinstatement: Global___Reinstatement.ValueType
     moderator_id: _builtins.str
     @_builtins.property
     def standing(self) -> _containers.RepeatedCompositeFieldContainer[_gate_pb2.Phase]: ...
+    @_builtins.property
+    def report_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The reports of the measure it ends, and those open when the moderator decided."""
+
     def __init__(
         self,
         *,
@@ -353,10 +387,11 @@ class ClientReinstated(_message.Message):
         standing: _abc.Iterable[_gate_pb2.Phase] | None = ...,
         reinstatement: Global___Reinstatement.ValueType = ...,
         moderator_id: _builtins.str = ...,
+        report_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "moderator_id", b"moderator_id", "reinstatement", b"reinstatement", "standing", b"standing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "moderator_id", b"moderator_id", "reinstatement", b"reinstatement", "report_ids", b"report_ids", "standing", b"standing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

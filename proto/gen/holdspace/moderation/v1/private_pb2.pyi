@@ -51,6 +51,7 @@ class ReportWeighed(_message.Message):
     REPORTER_ID_FIELD_NUMBER: _builtins.int
     RELIABILITY_FIELD_NUMBER: _builtins.int
     IN_GOOD_STANDING_FIELD_NUMBER: _builtins.int
+    NEEDS_PERSON_FIELD_NUMBER: _builtins.int
     client_id: _builtins.str
     report_id: _builtins.str
     reporter_id: _builtins.str
@@ -58,6 +59,10 @@ class ReportWeighed(_message.Message):
     """Thousandths."""
     in_good_standing: _builtins.bool
     """Neither suspended nor banned: one report of theirs can suspend at once."""
+    needs_person: _builtins.bool
+    """The reporter's reports suspended as many people of late as they may by themselves: no suspension rests on this one
+    before a person decides.
+    """
     def __init__(
         self,
         *,
@@ -66,10 +71,11 @@ class ReportWeighed(_message.Message):
         reporter_id: _builtins.str = ...,
         reliability: _builtins.int = ...,
         in_good_standing: _builtins.bool = ...,
+        needs_person: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "in_good_standing", b"in_good_standing", "reliability", b"reliability", "report_id", b"report_id", "reporter_id", b"reporter_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "in_good_standing", b"in_good_standing", "needs_person", b"needs_person", "reliability", b"reliability", "report_id", b"report_id", "reporter_id", b"reporter_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -83,17 +89,21 @@ class BookingLost(_message.Message):
 
     CLIENT_ID_FIELD_NUMBER: _builtins.int
     BOOKING_ID_FIELD_NUMBER: _builtins.int
+    LIFT_VERSION_FIELD_NUMBER: _builtins.int
     client_id: _builtins.str
     booking_id: _builtins.str
+    lift_version: _builtins.int
+    """The version of that reinstatement in the client's stream."""
     def __init__(
         self,
         *,
         client_id: _builtins.str = ...,
         booking_id: _builtins.str = ...,
+        lift_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking_id", b"booking_id", "client_id", b"client_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking_id", b"booking_id", "client_id", b"client_id", "lift_version", b"lift_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -37,7 +37,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_REPORT_UNKNOWN: _Reason.ValueType  # 4
     """No report of that id was made about the client."""
     REASON_MODERATOR_INVOLVED: _Reason.ValueType  # 5
-    """The moderator is the client, or made the report."""
+    """The moderator is the person concerned, or reported them."""
     REASON_POLICY_UNKNOWN: _Reason.ValueType  # 6
     """This service knows no policy of that version."""
     REASON_END_OUT_OF_RANGE: _Reason.ValueType  # 7
@@ -64,7 +64,7 @@ REASON_OPEN_REPORTS_TOO_MANY: Reason.ValueType  # 3
 REASON_REPORT_UNKNOWN: Reason.ValueType  # 4
 """No report of that id was made about the client."""
 REASON_MODERATOR_INVOLVED: Reason.ValueType  # 5
-"""The moderator is the client, or made the report."""
+"""The moderator is the person concerned, or reported them."""
 REASON_POLICY_UNKNOWN: Reason.ValueType  # 6
 """This service knows no policy of that version."""
 REASON_END_OUT_OF_RANGE: Reason.ValueType  # 7
@@ -115,6 +115,8 @@ class ReportClientRequest(_message.Message):
     REPORTER_ID_FIELD_NUMBER: _builtins.int
     CLIENT_ID_FIELD_NUMBER: _builtins.int
     SEVERITY_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    LAST_MESSAGE_SEQUENCE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Repeating a request with its id has one effect and returns the first answer, for at least 30 days. Later it still is
     the same report: the report's id is made of reporter, client and request id.
@@ -122,6 +124,12 @@ class ReportClientRequest(_message.Message):
     reporter_id: _builtins.str
     client_id: _builtins.str
     severity: _events_pb2.Severity.ValueType
+    conversation_id: _builtins.str
+    """The conversation with the client and the sequence of the last message in it that the reporter knows of. What came
+    after that message is not what the report answers, whatever the clocks say.
+    """
+    last_message_sequence: _builtins.int
+    """Zero: none. It takes a conversation_id."""
     def __init__(
         self,
         *,
@@ -129,10 +137,12 @@ class ReportClientRequest(_message.Message):
         reporter_id: _builtins.str = ...,
         client_id: _builtins.str = ...,
         severity: _events_pb2.Severity.ValueType = ...,
+        conversation_id: _builtins.str = ...,
+        last_message_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "reporter_id", b"reporter_id", "request_id", b"request_id", "severity", b"severity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "conversation_id", b"conversation_id", "last_message_sequence", b"last_message_sequence", "reporter_id", b"reporter_id", "request_id", b"request_id", "severity", b"severity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -781,6 +791,9 @@ class Report(_message.Message):
     FINDING_FIELD_NUMBER: _builtins.int
     DECIDED_AT_FIELD_NUMBER: _builtins.int
     MODERATOR_ID_FIELD_NUMBER: _builtins.int
+    NEEDS_PERSON_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    LAST_MESSAGE_SEQUENCE_FIELD_NUMBER: _builtins.int
     report_id: _builtins.str
     client_id: _builtins.str
     reporter_id: _builtins.str
@@ -790,6 +803,12 @@ class Report(_message.Message):
     finding: _events_pb2.Finding.ValueType
     """The last decision; the three are unset while there is none."""
     moderator_id: _builtins.str
+    needs_person: _builtins.bool
+    """The reporter's reports suspended as many people of late as they may by themselves: this one suspends nobody before a
+    person decides.
+    """
+    conversation_id: _builtins.str
+    last_message_sequence: _builtins.int
     @_builtins.property
     def reported_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -806,10 +825,13 @@ class Report(_message.Message):
         finding: _events_pb2.Finding.ValueType = ...,
         decided_at: _timestamp_pb2.Timestamp | None = ...,
         moderator_id: _builtins.str = ...,
+        needs_person: _builtins.bool = ...,
+        conversation_id: _builtins.str = ...,
+        last_message_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decided_at", b"decided_at", "reported_at", b"reported_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "contact_seen", b"contact_seen", "decided_at", b"decided_at", "finding", b"finding", "moderator_id", b"moderator_id", "report_id", b"report_id", "reported_at", b"reported_at", "reporter_id", b"reporter_id", "severity", b"severity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "contact_seen", b"contact_seen", "conversation_id", b"conversation_id", "decided_at", b"decided_at", "finding", b"finding", "last_message_sequence", b"last_message_sequence", "moderator_id", b"moderator_id", "needs_person", b"needs_person", "report_id", b"report_id", "reported_at", b"reported_at", "reporter_id", b"reporter_id", "severity", b"severity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

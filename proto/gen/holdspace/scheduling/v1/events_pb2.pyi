@@ -253,19 +253,23 @@ class BookingNotRestored(_message.Message):
     BOOKING_ID_FIELD_NUMBER: _builtins.int
     CLIENT_ID_FIELD_NUMBER: _builtins.int
     THERAPIST_ID_FIELD_NUMBER: _builtins.int
+    LIFT_VERSION_FIELD_NUMBER: _builtins.int
     booking_id: _builtins.str
     client_id: _builtins.str
     therapist_id: _builtins.str
+    lift_version: _builtins.int
+    """The version, in moderation's stream of the person, of the reinstatement that was to give it back."""
     def __init__(
         self,
         *,
         booking_id: _builtins.str = ...,
         client_id: _builtins.str = ...,
         therapist_id: _builtins.str = ...,
+        lift_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking_id", b"booking_id", "client_id", b"client_id", "therapist_id", b"therapist_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking_id", b"booking_id", "client_id", b"client_id", "lift_version", b"lift_version", "therapist_id", b"therapist_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
