@@ -69,6 +69,8 @@ def report_of(client_id: str, report: Report, *, contact_seen: bool) -> api.Repo
         finding=report.finding,
         decided_at=None if report.decided_at is None else timestamp(report.decided_at),
         moderator_id=report.moderator_id,
+        conversation_id=report.conversation_id,
+        last_message_sequence=report.last_message_sequence,
     )
 
 
@@ -83,4 +85,7 @@ def report_of_row(row: Any) -> api.Report:  # noqa: ANN401 - a row
         finding=row["finding"],
         decided_at=None if row["decided_at"] is None else timestamp(row["decided_at"]),
         moderator_id=row["moderator_id"],
+        needs_person=row["needs_person"],
+        conversation_id=row["conversation_id"],
+        last_message_sequence=row["last_message_sequence"],
     )

@@ -35,6 +35,8 @@ from services.moderation.domain.decisions import (
 from services.moderation.domain.policy import POLICIES, Policy
 from services.moderation.domain.reporting import ReportClient, report_id
 
+SEQUENCE_MAX = 2**63 - 1  # what a column of the read model holds
+
 Context = grpc.aio.ServicerContext[Any, Any]
 
 Fresh = Callable[[], Awaitable[bool]]
@@ -60,11 +62,14 @@ class ModerationApi(service_pb2_grpc.ModerationServiceServicer):
         self._policy = policy
 
     async def ReportClient(self, request: api.ReportClientRequest, context: Context) -> api.ReportClientResponse:
+        last_message_well_formed(request)
         command = ReportClient(
             client_id=request.client_id,
             reporter_id=request.reporter_id,
             report_id=report_id(request.reporter_id, request.client_id, request.request_id),
             severity=request.severity,
+            conversation_id=request.conversation_id,
+            last_message_sequence=request.last_message_sequence,
             enrolment_fresh=await self._enrolment_fresh(),
             policy=self._policy,
             now=self._clock.now(),
@@ -163,6 +168,13 @@ class ModerationApi(service_pb2_grpc.ModerationServiceServicer):
 def decided_at(standing: ClientStanding) -> datetime:
     assert standing.as_of is not None  # noqa: S101 - whoever decided appended a fact
     return standing.as_of
+
+
+def last_message_well_formed(request: api.ReportClientRequest) -> None:
+    if request.last_message_sequence and not request.conversation_id:
+        raise Rejected("FIELD_MISSING", "conversation_id")
+    if request.last_message_sequence > SEQUENCE_MAX:
+        raise Rejected("FIELD_MALFORMED", "last_message_sequence")
 
 
 def policy_of(version: str) -> Policy:

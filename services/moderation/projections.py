@@ -30,12 +30,28 @@ from kernel.sql import queries
 
 HERE = Path(__file__).parent
 
-REPORT = ("report_id", "client_id", "reporter_id", "severity", "reported_at")
+REPORT = (
+    "report_id",
+    "client_id",
+    "reporter_id",
+    "severity",
+    "reported_at",
+    "conversation_id",
+    "last_message_sequence",
+)
 CONTACT = ("client_id", "therapist_id")
 
 
 def report_row(fact: StoredFact, reported: ClientReported) -> tuple[object, ...]:
-    return (reported.report_id, reported.client_id, reported.reporter_id, reported.severity, fact.occurred_at)
+    return (
+        reported.report_id,
+        reported.client_id,
+        reported.reporter_id,
+        reported.severity,
+        fact.occurred_at,
+        reported.conversation_id,
+        reported.last_message_sequence,
+    )
 
 
 def decision_row(fact: StoredFact, decided: ReportDecided) -> tuple[object, ...]:
@@ -43,6 +59,7 @@ def decision_row(fact: StoredFact, decided: ReportDecided) -> tuple[object, ...]
 
 
 READ_MODEL = ReadModel(
+    revision=2,
     tables=HERE / "read_model.sql",
     indexes=HERE / "read_model_indexes.sql",
     statements=queries(HERE / "projections.sql"),

@@ -6,7 +6,11 @@ create table reports (
     reported_at  timestamptz not null,
     finding      smallint    not null default 0,
     decided_at   timestamptz,
-    moderator_id text        not null default ''
+    moderator_id text        not null default '',
+    needs_person boolean     not null default false,
+    -- The last message the reporter knew of.
+    conversation_id       text   not null,
+    last_message_sequence bigint not null
 );
 
 -- Whom a client wrote to.

@@ -229,7 +229,8 @@ async def test_a_finding_of_bad_faith_counts_against_the_reporters_later_reports
 async def test_reports_are_listed_oldest_first_in_pages_for_one_client_or_while_undecided(
     stub: Any, client: str, therapists: list[str]
 ) -> None:
-    made = [await stub.ReportClient(report(client, therapist)) for therapist in therapists]
+    after = {"conversation_id": "c1", "last_message_sequence": 2**40}
+    made = [await stub.ReportClient(report(client, therapist, **after)) for therapist in therapists]
     decided = await stub.DecideReport(
         DecideReportRequest(**by_moderator(client), report_id=made[1].report_id, finding=FINDING_DISMISSED)
     )
@@ -238,6 +239,7 @@ async def test_reports_are_listed_oldest_first_in_pages_for_one_client_or_while_
     assert [r.report_id for r in listed] == [answer.report_id for answer in made]
     assert listed[1] == decided.report
     assert {r.contact_seen for r in listed} == {True}
+    assert {(r.conversation_id, r.last_message_sequence) for r in listed} == {("c1", 2**40)}
     undecided = await all_pages(stub, ListReportsRequest(client_id=client, undecided=True, page_size=3))
     assert [r.report_id for r in undecided] == [made[n].report_id for n in (0, 2, 3, 4)]
     everybodys = await all_pages(stub, ListReportsRequest(undecided=True, page_size=3))

@@ -61,6 +61,13 @@ BAD_REPORTS = {
     "an over-long client": ({"client_id": "c" * 65}, "FIELD_MALFORMED", "client_id"),
     "a client with a NUL": ({"client_id": "c\0"}, "FIELD_MALFORMED", "client_id"),
     "no severity": ({"severity": 0}, "FIELD_MISSING", "severity"),
+    "a malformed conversation": ({"conversation_id": "a b"}, "FIELD_MALFORMED", "conversation_id"),
+    "a message of no conversation": ({"last_message_sequence": 3}, "FIELD_MISSING", "conversation_id"),
+    "a message beyond counting": (
+        {"conversation_id": "c1", "last_message_sequence": 2**63},
+        "FIELD_MALFORMED",
+        "last_message_sequence",
+    ),
     "an unknown severity": ({"severity": 9}, "FIELD_MALFORMED", "severity"),
 }
 

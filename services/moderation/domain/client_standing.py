@@ -77,7 +77,7 @@ def evolve(standing: ClientStanding, fact: Fact, at: datetime) -> ClientStanding
         case ContactSeen():
             return replace(standing, contacts=standing.contacts | {fact.therapist_id})
         case ClientReported():
-            return with_report(standing, Report(fact.report_id, fact.reporter_id, fact.severity, at))
+            return with_report(standing, report_of(fact, at))
         case ReportWeighed():
             report = standing.reports[fact.report_id]
             weighed = replace(report, reliability=fact.reliability, in_good_standing=fact.in_good_standing)
@@ -110,6 +110,17 @@ def with_measure(standing: ClientStanding, fact: StandingFact) -> ClientStanding
             return replace(spend(standing, judged), is_provisional=False, is_reinstated=True, booking_ids_lost=())
         case _:
             assert_never(fact)
+
+
+def report_of(fact: ClientReported, at: datetime) -> Report:
+    return Report(
+        report_id=fact.report_id,
+        reporter_id=fact.reporter_id,
+        severity=fact.severity,
+        at=at,
+        conversation_id=fact.conversation_id,
+        last_message_sequence=fact.last_message_sequence,
+    )
 
 
 def with_report(standing: ClientStanding, report: Report) -> ClientStanding:

@@ -22,6 +22,8 @@ class ReportClient:
     reporter_id: str
     report_id: str
     severity: Severity.ValueType
+    conversation_id: str  # with `last_message_sequence`: the last message the reporter knows of, if they name one
+    last_message_sequence: int
     enrolment_fresh: bool  # whether the copy of enrolments is recent enough to call a reporter unknown
     policy: Policy
     now: datetime
@@ -59,7 +61,7 @@ def report(
 ) -> list[Fact]:
     """`enrolment`, `as_client` (their own standing) and `reporter` are the reporter's."""
     if (known := standing.reports.get(command.report_id)) is not None:
-        if known.severity != command.severity:
+        if not is_the_same(known, command):
             raise Rejected("REQUEST_REUSED", "request_id")
         return []  # A retried report is still one report.
     may_report(command, standing, enrolment)
@@ -68,6 +70,8 @@ def report(
         report_id=command.report_id,
         reporter_id=command.reporter_id,
         severity=command.severity,
+        conversation_id=command.conversation_id,
+        last_message_sequence=command.last_message_sequence,
     )
     weighed = ReportWeighed(
         client_id=command.client_id,
@@ -79,6 +83,13 @@ def report(
     told = after(standing, [reported, weighed], command.now)
     scores = told.reports[command.report_id] in scoring(told.reports, told.contacts)
     return [reported, weighed, *(measure(command, told) if scores else ())]
+
+
+def is_the_same(known: Report, command: ReportClient) -> bool:
+    """Returns whether a report of the same id was made with the same values."""
+    return (known.severity, known.conversation_id, known.last_message_sequence) == (
+        command.severity, command.conversation_id, command.last_message_sequence
+    )  # fmt: skip
 
 
 def may_report(command: ReportClient, standing: ClientStanding, enrolment: Gate) -> None:

@@ -24,6 +24,8 @@ class Report:
     reporter_id: str
     severity: Severity.ValueType
     at: datetime
+    conversation_id: str = ""  # with `last_message_sequence`: the last message the reporter knew of, if they named one
+    last_message_sequence: int = 0
     reliability: int = 0
     in_good_standing: bool = False
     finding: Finding.ValueType = FINDING_UNSPECIFIED  # the last decision's

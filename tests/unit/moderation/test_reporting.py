@@ -63,6 +63,17 @@ def test_a_retried_report_is_still_one_report() -> None:
     story.when(report("r1", DANGER, at=9)).refused("REQUEST_REUSED", "request_id")
 
 
+@pytest.mark.rule("PL9")
+def test_a_report_names_the_last_message_its_reporter_knows_of() -> None:
+    reported_after, weighed = reported("r1", SPAM)
+    reported_after.conversation_id, reported_after.last_message_sequence = "c1", 7
+    given().when(report("r1", SPAM, last_message=("c1", 7))).then(reported_after, weighed)
+    story = given(reported_after, weighed)
+    story.when(report("r1", SPAM, last_message=("c1", 7), at=9)).then()
+    for other in (("c1", 8), ("c2", 7), ("", 0)):
+        story.when(report("r1", SPAM, last_message=other, at=9)).refused("REQUEST_REUSED", "request_id")
+
+
 @pytest.mark.rule("MO1")
 def test_a_reports_id_is_made_of_who_reports_whom_under_which_request() -> None:
     first = ("t1", "c1", "q1")

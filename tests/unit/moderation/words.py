@@ -74,9 +74,16 @@ def hour(hours: float) -> datetime:
 
 
 def report(
-    report_id: str, severity: Severity.ValueType, by: str = "t1", at: float = 1, *, fresh: bool = True
+    report_id: str,
+    severity: Severity.ValueType,
+    by: str = "t1",
+    at: float = 1,
+    *,
+    fresh: bool = True,
+    last_message: tuple[str, int] = ("", 0),
 ) -> ReportClient:
-    return ReportClient(CLIENT, by, report_id, severity, fresh, DEFAULT, hour(at))
+    """`last_message`: the conversation and sequence of the last one the reporter knows of."""
+    return ReportClient(CLIENT, by, report_id, severity, *last_message, fresh, DEFAULT, hour(at))
 
 
 def contact(therapist_id: str, at: float = 1) -> NoteContact:
