@@ -47,7 +47,8 @@ def note_contact(fact: ForeignFact, now: datetime) -> Sequence[Command]:
 
 
 def note_booking_lost(fact: ForeignFact, now: datetime) -> Sequence[Command]:
-    return [NoteBookingLost(fact.payload.client_id, fact.payload.booking_id, now)]
+    lost: BookingNotRestored = fact.payload
+    return [NoteBookingLost(lost.client_id, lost.booking_id, lost.lift_version, now)]
 
 
 ENROLMENTS = [OnForeign(TherapistEnrolled, copy_enrolment, imported=True)]

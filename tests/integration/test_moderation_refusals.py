@@ -11,9 +11,11 @@ from google.protobuf.message import Message
 from holdspace.moderation.v1.events_pb2 import (
     FINDING_UPHELD,
     REINSTATEMENT_LIFTED,
+    SEVERITY_DANGER,
 )
 from holdspace.moderation.v1.service_pb2 import (
     STATE_GOOD,
+    STATE_SUSPENDED,
     BanClientRequest,
     BrakeClientRequest,
     ConfirmSuspensionRequest,
@@ -145,6 +147,22 @@ async def test_a_decision_is_refused_with_its_reason_and_appends_nothing(
     method, request, answer = REFUSED_DECISIONS[refusal]
     before = await count_facts(module_database_url, "moderation")
     assert await refused(getattr(stub, method)(request(client))) == answer
+    assert await count_facts(module_database_url, "moderation") == before
+
+
+@pytest.mark.rule("MO3")
+async def test_a_reporter_who_moderates_neither_confirms_nor_bans_on_their_own_report(
+    stub: Any, client: str, therapists: list[str], module_database_url: str
+) -> None:
+    told = await stub.ReportClient(report(client, therapists[0], SEVERITY_DANGER))
+    assert told.client_state == STATE_SUSPENDED
+    before = await count_facts(module_database_url, "moderation")
+    by = {"client_id": client, "moderator_id": therapists[0]}
+    for call in (
+        stub.ConfirmSuspension(ConfirmSuspensionRequest(request_id=fresh(), **by)),
+        stub.BanClient(BanClientRequest(request_id=fresh(), **by)),
+    ):
+        assert await refused(call) == ("PERMISSION_DENIED", "MODERATOR_INVOLVED", "moderator_id")
     assert await count_facts(module_database_url, "moderation") == before
 
 

@@ -47,7 +47,9 @@ class ClientStanding:
     is_provisional: bool = False  # the suspension in force waits for a person to confirm it
     is_reinstated: bool = True  # no measure was taken since a person last gave the standing back
     warnings: int = 0
-    booking_ids_lost: tuple[str, ...] = ()  # what the last reinstatement could not give back
+    version: int = 0  # facts folded, which is the version of the last one in the stream
+    lift_version: int = 0  # of the last reinstatement
+    booking_ids_lost: tuple[str, ...] = ()  # what that reinstatement could not give back
     reports: Mapping[str, Report] = field(default_factory=dict)  # by id, in the order they came
     contacts: frozenset[str] = frozenset()  # therapists the client wrote to
     as_of: datetime | None = None  # when the last fact happened
@@ -72,7 +74,7 @@ def after(standing: ClientStanding, facts: Iterable[Fact], at: datetime) -> Clie
 
 
 def evolve(standing: ClientStanding, fact: Fact, at: datetime) -> ClientStanding:
-    standing = replace(standing, as_of=at)
+    standing = replace(standing, as_of=at, version=standing.version + 1)
     match fact:
         case ContactSeen():
             return replace(standing, contacts=standing.contacts | {fact.therapist_id})
@@ -89,7 +91,7 @@ def evolve(standing: ClientStanding, fact: Fact, at: datetime) -> ClientStanding
         case ClientWarned():
             return replace(standing, warnings=standing.warnings + 1)
         case BookingLost():
-            return replace(standing, booking_ids_lost=(*standing.booking_ids_lost, fact.booking_id))
+            return with_lost(standing, fact)
         case _:
             return with_measure(replace(standing, phases=phases_of(fact.standing), decided_at=at), fact)
 
@@ -107,9 +109,23 @@ def with_measure(standing: ClientStanding, fact: StandingFact) -> ClientStanding
         case ClientReinstated():
             # A person judged what scored until now: it alone does not overrule them.
             judged = [report.report_id for report in scoring(standing.reports, standing.contacts)]
-            return replace(spend(standing, judged), is_provisional=False, is_reinstated=True, booking_ids_lost=())
+            judged_on = spend(standing, judged)
+            return replace(
+                judged_on,
+                is_provisional=False,
+                is_reinstated=True,
+                lift_version=standing.version,
+                booking_ids_lost=(),
+            )
         case _:
             assert_never(fact)
+
+
+def with_lost(standing: ClientStanding, fact: BookingLost) -> ClientStanding:
+    """What an earlier reinstatement could not give back is none of the last one's losses."""
+    if fact.lift_version != standing.lift_version:
+        return standing
+    return replace(standing, booking_ids_lost=(*standing.booking_ids_lost, fact.booking_id))
 
 
 def report_of(fact: ClientReported, at: datetime) -> Report:

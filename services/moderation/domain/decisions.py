@@ -87,8 +87,7 @@ def decide_report(command: DecideReport, standing: ClientStanding) -> list[Fact]
     report = standing.reports.get(command.report_id)
     if report is None:
         raise Rejected("REPORT_UNKNOWN", "report_id")
-    if command.moderator_id in (command.client_id, report.reporter_id):
-        raise Rejected("MODERATOR_INVOLVED", "moderator_id")
+    impartial(command, standing)
     decided = ReportDecided(
         client_id=command.client_id,
         report_id=command.report_id,
@@ -99,8 +98,8 @@ def decide_report(command: DecideReport, standing: ClientStanding) -> list[Fact]
     return [decided]
 
 
-def warn(command: WarnClient, _: ClientStanding) -> list[Fact]:
-    impartial(command)
+def warn(command: WarnClient, standing: ClientStanding) -> list[Fact]:
+    impartial(command, standing)
     warned = ClientWarned(
         client_id=command.client_id, moderator_id=command.moderator_id, policy_version=command.policy.version
     )
@@ -108,7 +107,7 @@ def warn(command: WarnClient, _: ClientStanding) -> list[Fact]:
 
 
 def brake(command: BrakeClient, standing: ClientStanding) -> list[Fact]:
-    impartial(command)
+    impartial(command, standing)
     not_banned(command, standing)
     if standing.at(command.now) == SUSPENDED:
         raise Rejected("CLIENT_SUSPENDED", "client_id")
@@ -118,14 +117,14 @@ def brake(command: BrakeClient, standing: ClientStanding) -> list[Fact]:
 
 
 def suspend(command: SuspendClient, standing: ClientStanding) -> list[Fact]:
-    impartial(command)
+    impartial(command, standing)
     not_banned(command, standing)
     end_in_range(command)
     return [suspended(command.client_id, command.until, command.policy, moderator_id=command.moderator_id)]
 
 
 def confirm(command: ConfirmSuspension, standing: ClientStanding) -> list[Fact]:
-    impartial(command)
+    impartial(command, standing)
     if not standing.is_provisional:
         raise Rejected("NOT_PROVISIONAL", "client_id")
     end_in_range(command)
@@ -140,7 +139,7 @@ def confirm(command: ConfirmSuspension, standing: ClientStanding) -> list[Fact]:
 
 def reinstate(command: ReinstateClient, standing: ClientStanding) -> list[Fact]:
     """A measure that ended by time is reversed too: what it withheld comes back."""
-    impartial(command)
+    impartial(command, standing)
     if standing.is_reinstated:
         raise Rejected("NOTHING_TO_REINSTATE", "client_id")
     reinstated = ClientReinstated(
@@ -153,14 +152,16 @@ def reinstate(command: ReinstateClient, standing: ClientStanding) -> list[Fact]:
 
 
 def ban(command: BanClient, standing: ClientStanding) -> list[Fact]:
-    impartial(command)
+    impartial(command, standing)
     not_banned(command, standing)
     banned = ClientBanned(client_id=command.client_id, standing=[phase(BANNED)], moderator_id=command.moderator_id)
     return [banned]
 
 
-def impartial(command: Command) -> None:
-    if command.moderator_id == command.client_id:
+def impartial(command: Command, standing: ClientStanding) -> None:
+    """Who is reported, or ever reported them, decides nothing about them, whichever report it is about."""
+    reporters = {report.reporter_id for report in standing.reports.values()}
+    if command.moderator_id in {command.client_id, *reporters}:
         raise Rejected("MODERATOR_INVOLVED", "moderator_id")
 
 

@@ -26,7 +26,7 @@ class Policy:
     brake_term: timedelta  # of a brake, after a suspension too
     reliability: int  # thousandths, of a reporter who never reported in bad faith
     reliability_lost: int  # thousandths, by each report in bad faith
-    open_reports_max: int  # undecided ones of one reporter about one client
+    open_reports_max: int  # undecided ones of one reporter about one client, as grave as the next or graver
     term_max: timedelta  # of a moderator's measure that has an end
 
 

@@ -99,9 +99,15 @@ def may_report(command: ReportClient, standing: ClientStanding, enrolment: Gate)
         if not command.enrolment_fresh:
             raise Rejected("GATE_STALE")
         raise Rejected("REPORTER_UNKNOWN", "reporter_id")
-    undecided = [r for r in standing.reports.values() if r.reporter_id == command.reporter_id and r.is_undecided]
-    if len(undecided) >= command.policy.open_reports_max:
+    if len(waiting(command, standing)) >= command.policy.open_reports_max:
         raise Rejected("OPEN_REPORTS_TOO_MANY", "reporter_id")
+
+
+def waiting(command: ReportClient, standing: ClientStanding) -> list[Report]:
+    """Returns the reporter's undecided reports as grave as this one: lesser ones never keep a graver one out."""
+    own = [report for report in standing.reports.values() if report.reporter_id == command.reporter_id]
+    weight = command.policy.weights[command.severity]
+    return [r for r in own if r.is_undecided and command.policy.weights[r.severity] >= weight]
 
 
 def note_contact(command: NoteContact, standing: ClientStanding) -> list[Fact]:

@@ -11,10 +11,12 @@ from services.moderation.domain.client_standing import ClientStanding, Fact
 class NoteBookingLost:
     client_id: str
     booking_id: str
+    lift_version: int  # of the reinstatement, in the client's stream; 0: the last one
     now: datetime
 
 
 def note_booking_lost(command: NoteBookingLost, standing: ClientStanding) -> list[Fact]:
-    if command.booking_id in standing.booking_ids_lost:
+    lift_version = command.lift_version or standing.lift_version
+    if lift_version == standing.lift_version and command.booking_id in standing.booking_ids_lost:
         return []
-    return [BookingLost(client_id=command.client_id, booking_id=command.booking_id)]
+    return [BookingLost(client_id=command.client_id, booking_id=command.booking_id, lift_version=lift_version)]

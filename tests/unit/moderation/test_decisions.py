@@ -66,18 +66,22 @@ def test_a_decision_about_its_report_neither_ends_a_suspension_nor_confirms_it(f
     assert [after.at(hour(h)) for h in (2, 24, 24 + WEEK)] == ["SUSPENDED", "BRAKED", "GOOD"]
 
 
-def test_nobody_decides_about_themselves_or_about_their_own_report() -> None:
-    given(*PROVISIONAL).when(decide_report("r1", UPHELD, by="t1")).refused("MODERATOR_INVOLVED", "moderator_id")
+@pytest.mark.rule("MO3")
+@pytest.mark.parametrize("involved", [CLIENT, "t1", "t2"])
+def test_who_is_reported_or_reported_decides_nothing_in_the_case(involved: str) -> None:
+    case = (*PROVISIONAL, *reported("r2", SPAM, "t2"), decided("r2", DISMISSED, "t2"))
     for command in (
-        decide_report("r1", DISMISSED, by=CLIENT),
-        warn(by=CLIENT),
-        brake(by=CLIENT),
-        suspend(by=CLIENT),
-        confirm(by=CLIENT),
-        reinstate(by=CLIENT),
-        ban(by=CLIENT),
+        decide_report("r1", UPHELD, by=involved),
+        decide_report("r2", BAD_FAITH, by=involved),
+        warn(by=involved),
+        brake(by=involved),
+        suspend(by=involved),
+        confirm(by=involved),
+        reinstate(LIFTED, by=involved),
+        reinstate(REVERSED, by=involved),
+        ban(by=involved),
     ):
-        given(*PROVISIONAL).when(command).refused("MODERATOR_INVOLVED", "moderator_id")
+        given(*case).when(command).refused("MODERATOR_INVOLVED", "moderator_id")
 
 
 @pytest.mark.rule("MO4")

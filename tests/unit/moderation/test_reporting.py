@@ -305,6 +305,22 @@ def test_a_reporter_has_a_bounded_number_of_undecided_reports_about_one_client()
 
 
 @pytest.mark.rule("MO4")
+def test_reports_that_wait_never_keep_a_graver_one_out() -> None:
+    spam = [fact for n in range(DEFAULT.open_reports_max) for fact in reported(f"s{n}", SPAM)]
+    harassment = [fact for n in range(DEFAULT.open_reports_max) for fact in reported(f"h{n}", HARASSMENT)]
+    given(contact_seen("t1"), *spam).when(report("more", DANGER)).then(
+        *reported("more", DANGER), suspended(25, "more")
+    )  # fmt: skip
+    given(*spam).when(report("more", HARASSMENT)).then(*reported("more", HARASSMENT))
+    given(*spam, *harassment).when(report("more", DANGER)).then(*reported("more", DANGER))
+    for severity in (SPAM, HARASSMENT):
+        given(*harassment).when(report("more", severity)).refused("OPEN_REPORTS_TOO_MANY", "reporter_id")
+    mixed = (*harassment[2:], *spam[:2])
+    given(*mixed).when(report("more", HARASSMENT)).then(*reported("more", HARASSMENT))
+    given(*mixed).when(report("more", SPAM)).refused("OPEN_REPORTS_TOO_MANY", "reporter_id")
+
+
+@pytest.mark.rule("MO4")
 def test_another_policy_is_other_numbers() -> None:
     strict = replace(DEFAULT, version="strict-1", brake=replace(DEFAULT.brake, score=1_000, reporters=1))
     decision = given(contact_seen("t1")).when(replace(report("r1", SPAM), policy=strict)).decision()

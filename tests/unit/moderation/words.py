@@ -26,7 +26,7 @@ from holdspace.moderation.v1.events_pb2 import (
     SuspensionConfirmed,
     SuspensionLapsed,
 )
-from holdspace.moderation.v1.private_pb2 import ContactSeen, ReportWeighed
+from holdspace.moderation.v1.private_pb2 import BookingLost, ContactSeen, ReportWeighed
 from kernel.decision import Decision
 from kernel.facts import timestamp
 from kernel.gates import Gate, phase
@@ -44,6 +44,7 @@ from services.moderation.domain.decisions import (
 from services.moderation.domain.policy import DEFAULT
 from services.moderation.domain.reporter import Reporter
 from services.moderation.domain.reporting import NoteContact, ReportClient, TakeStock
+from services.moderation.domain.restoration import NoteBookingLost
 from services.moderation.domain.timers import RecordEnds
 from tests.sentences import START, Sentences
 
@@ -120,6 +121,10 @@ def reinstate(kind: Reinstatement.ValueType = LIFTED, by: str = MODERATOR, at: f
 
 def ban(by: str = MODERATOR, at: float = 1) -> BanClient:
     return BanClient(CLIENT, by, hour(at))
+
+
+def note_booking_lost(booking_id: str, lift_version: int = 0, at: float = 1) -> NoteBookingLost:
+    return NoteBookingLost(CLIENT, booking_id, lift_version, hour(at))
 
 
 def record_ends(at: float) -> RecordEnds:
@@ -210,3 +215,7 @@ def suspension_lapsed(braked_until: float) -> SuspensionLapsed:
 
 def brake_lapsed() -> BrakeLapsed:
     return BrakeLapsed(client_id=CLIENT, standing=[phase("GOOD")])
+
+
+def booking_lost(booking_id: str, lift_version: int) -> BookingLost:
+    return BookingLost(client_id=CLIENT, booking_id=booking_id, lift_version=lift_version)
