@@ -33,11 +33,11 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_REPORT_OF_ONESELF: _Reason.ValueType  # 2
     """The reporter is the client."""
     REASON_OPEN_REPORTS_TOO_MANY: _Reason.ValueType  # 3
-    """As many reports of this reporter about this client wait for a decision as are taken."""
+    """As many reports of this reporter about this client, as grave as this one or graver, wait for a decision as are taken."""
     REASON_REPORT_UNKNOWN: _Reason.ValueType  # 4
     """No report of that id was made about the client."""
     REASON_MODERATOR_INVOLVED: _Reason.ValueType  # 5
-    """The moderator is the person concerned, or reported them."""
+    """The moderator is the person concerned, or once reported them."""
     REASON_POLICY_UNKNOWN: _Reason.ValueType  # 6
     """This service knows no policy of that version."""
     REASON_END_OUT_OF_RANGE: _Reason.ValueType  # 7
@@ -60,11 +60,11 @@ REASON_REPORTER_UNKNOWN: Reason.ValueType  # 1
 REASON_REPORT_OF_ONESELF: Reason.ValueType  # 2
 """The reporter is the client."""
 REASON_OPEN_REPORTS_TOO_MANY: Reason.ValueType  # 3
-"""As many reports of this reporter about this client wait for a decision as are taken."""
+"""As many reports of this reporter about this client, as grave as this one or graver, wait for a decision as are taken."""
 REASON_REPORT_UNKNOWN: Reason.ValueType  # 4
 """No report of that id was made about the client."""
 REASON_MODERATOR_INVOLVED: Reason.ValueType  # 5
-"""The moderator is the person concerned, or reported them."""
+"""The moderator is the person concerned, or once reported them."""
 REASON_POLICY_UNKNOWN: Reason.ValueType  # 6
 """This service knows no policy of that version."""
 REASON_END_OUT_OF_RANGE: Reason.ValueType  # 7
