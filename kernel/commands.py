@@ -13,6 +13,7 @@ from kernel.deciding import Decided, Deciding
 from kernel.errors import Rejected, VersionConflict
 from kernel.facts import FactTypes, Origin
 from kernel.folded import Fold, Folded
+from kernel.freshness import GateWatch, LaneStatus
 from kernel.ids import Ids
 from kernel.requests import reaction_request
 from kernel.routes import Asked, Command, Route
@@ -61,6 +62,7 @@ class CommandPath:
         routes: Sequence[Route],
         ids: Ids,
         metrics: CommandMetrics,
+        gates: GateWatch,
         *,
         attempts_max: int = 8,
         folded_streams_max: int = 50_000,
@@ -69,6 +71,7 @@ class CommandPath:
         self._store = store
         self._routes = {route.command: route for route in routes}
         self._metrics = metrics
+        self._gates = gates
         self._attempts_max = attempts_max
         self._turns = Turns()
         self._folded = Folded(store, fact_types, folded_streams_max)
@@ -93,7 +96,8 @@ class CommandPath:
             try:
                 loaded = await self._folded.load(stream, route.fold, fresh=attempt > 0)
                 read = await self._deciding.read(route, command, fresh=attempt > 0)
-                decided = self._deciding.decide(route, stream, loaded, read, asked, deadline)
+                gates = await self._gates.look()
+                decided = self._deciding.decide(route, stream, loaded, read, gates, asked, deadline)
                 told = await self._store.append(decided.append)
                 if told.outcome is Outcome.APPENDED:
                     return self._remember(route, decided, told)
@@ -116,8 +120,9 @@ class CommandPath:
 
         Commands of one stream take effect in the order given, each decided on the facts of those before it; from the
         first that is refused on they are run one by one. Streams do not wait for each other: what can be decided at
-        once goes to the store at once. Commands that claim, or set timers, cannot be taken so.
+        once goes to the store at once. What claims, or sets timers, is run by itself.
         """
+        gates = await self._gates.look()
         lines: dict[str, _Line] = {}
         places: list[tuple[_Line, int]] = []
         for one in asked:
@@ -129,10 +134,10 @@ class CommandPath:
         async with asyncio.TaskGroup() as group:
             at_hand = []
             for line in lines.values():
-                if self._take_at_hand(line, deadline):
+                if self._take_at_hand(line, gates, deadline):
                     at_hand.append(line)
                 else:
-                    group.create_task(self._run_line(line, deadline))
+                    group.create_task(self._run_line(line, gates, deadline))
             try:
                 await self._append(at_hand)
             finally:
@@ -151,23 +156,23 @@ class CommandPath:
         state: S = (await self._folded.load(stream, fold, fresh=True)).state
         return state
 
-    def _take_at_hand(self, line: _Line, deadline: float | None) -> bool:
+    def _take_at_hand(self, line: _Line, gates: LaneStatus, deadline: float | None) -> bool:
         """Takes the turn and decides ahead, if it is free and anything can be decided without waiting."""
         if not self._turns.take_free(line.stream):
             return False
-        self._decide_ahead(line, deadline)
+        self._decide_ahead(line, gates, deadline)
         if not line.decided:
             self._turns.give_back(line.stream)
         return bool(line.decided)
 
-    async def _run_line(self, line: _Line, deadline: float | None) -> None:
+    async def _run_line(self, line: _Line, gates: LaneStatus, deadline: float | None) -> None:
         """Waits for the turn, and for what the decisions rest on."""
         await self._turns.take(line.stream)
         try:
             await self._folded.load(line.stream, line.route.fold, fresh=False)
             for one in line.asked:
                 await self._deciding.read(line.route, one.command, fresh=False)
-            self._decide_ahead(line, deadline)
+            self._decide_ahead(line, gates, deadline)
             await self._append([line])
         except Exception as error:  # The states could not be read: the answer to all of them.
             line.told += [error] * len(line.asked)
@@ -175,9 +180,9 @@ class CommandPath:
             self._turns.give_back(line.stream)
         await self._run_rest(line, deadline)
 
-    def _decide_ahead(self, line: _Line, deadline: float | None) -> None:
-        """Decides each on what those before it lead to, up to the first whose states are not known, or that something
-        is wrong with: `run` decides it again, on what is true.
+    def _decide_ahead(self, line: _Line, gates: LaneStatus, deadline: float | None) -> None:
+        """Decides each on what those before it lead to, up to the first whose states are not known, that goes alone, or
+        that something is wrong with: `run` decides it again, on what is true.
         """
         loaded = self._folded.get(line.stream, line.route.fold)
         for one in line.asked:
@@ -185,10 +190,13 @@ class CommandPath:
             if loaded is None or read is None:
                 return
             try:
-                line.decided.append(self._deciding.decide(line.route, line.stream, loaded, read, one, deadline))
+                decided = self._deciding.decide(line.route, line.stream, loaded, read, gates, one, deadline)
             except Exception:  # Nothing is lost: `run` raises it again where it still holds, and that is the answer.
                 return
-            loaded = line.decided[-1].after
+            if decided.append.goes_alone:
+                return
+            line.decided.append(decided)
+            loaded = decided.after
 
     async def _append(self, lines: Sequence[_Line]) -> None:
         """Appends what was decided ahead on lines whose turn it is."""

@@ -1,21 +1,31 @@
 """From a command and the states it rests on to an append."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
 
 from kernel.errors import Rejected
 from kernel.facts import FACT_BYTES_MAX, FactTypes, Origin
 from kernel.folded import Folded, Loaded
+from kernel.freshness import LaneStatus
 from kernel.ids import Ids
 from kernel.routes import Asked, Command, Route
 from kernel.store.interface import Append
 
-OtherStreams = Sequence[tuple[str, Loaded]]
-"""What a decision reads beside its own stream, by name, in the order of the route's `reads`."""
+
+class OtherStream(NamedTuple):
+    """A stream that a decision reads beside its own. `subject`: whom a gate is about, None for any other stream."""
+
+    name: str
+    loaded: Loaded
+    subject: str | None
+
+
+OtherStreams = Mapping[str, OtherStream]
+"""By the name the decision knows it by."""
 
 
 class Decided(NamedTuple):
@@ -31,22 +41,23 @@ class Deciding:
 
     def known(self, route: Route, command: Command) -> OtherStreams | None:
         """Returns the other streams that the decision reads as they were folded last, None when one was not."""
-        known = []
-        for read in route.reads:
+        known = {}
+        for key, read in route.reads.items():
             name = read.stream(command)
             loaded = self._folded.get(name, read.fold)
             if loaded is None:
                 return None
-            known.append((name, loaded))
+            known[key] = OtherStream(name, loaded, read.subject and read.subject(command))
         return known
 
     async def read(self, route: Route, command: Command, *, fresh: bool) -> OtherStreams:
         """Returns the same, read from the store where they must be."""
-        names = [read.stream(command) for read in route.reads]
-        return [
-            (name, await self._folded.load(name, read.fold, fresh=fresh))
-            for name, read in zip(names, route.reads, strict=True)
-        ]
+        known = {}
+        for key, read in route.reads.items():
+            name = read.stream(command)
+            loaded = await self._folded.load(name, read.fold, fresh=fresh)
+            known[key] = OtherStream(name, loaded, read.subject and read.subject(command))
+        return known
 
     def decide(
         self,
@@ -54,6 +65,7 @@ class Deciding:
         stream: str,
         loaded: Loaded,
         others: OtherStreams,
+        gates: LaneStatus,
         asked: Asked,
         deadline: float | None,
     ) -> Decided:
@@ -61,13 +73,13 @@ class Deciding:
         command = asked.command
         if not asked.origin.imported_from and command.now < loaded.at:
             command = replace(command, now=loaded.at)  # type: ignore[type-var]  # every command is a dataclass
-        decision = route.decide(command, loaded.state, *[other.state for _, other in others])
+        decision = route.decide(command, loaded.state, **{key: seen(other, gates) for key, other in others.items()})
         append = Append(
             stream,
             loaded.version,
             [self._seal(fact, command.now, asked.origin) for fact in decision.facts],
             asked.request,
-            depends_on={name: other.version for name, other in others if name != stream},
+            depends_on={other.name: other.loaded.version for other in others.values() if other.name != stream},
             claims=decision.claims,
             releases=decision.releases,
             timers=decision.timers,
@@ -87,3 +99,10 @@ class Deciding:
         if len(sealed) > FACT_BYTES_MAX:
             raise Rejected("FACT_TOO_LARGE")
         return sealed
+
+
+def seen(other: OtherStream, gates: LaneStatus) -> Any:  # noqa: ANN401 - the state of any fold
+    """Returns the stream's state; a gate's with what is known of its copies."""
+    if other.subject is None:
+        return other.loaded.state
+    return other.loaded.state.seen(is_fresh=gates.is_fresh, is_parked=other.subject in gates.parked)

@@ -15,14 +15,14 @@ from kernel.clock import Clock
 from kernel.consumers.listing import BEGINNING, On, Start
 from kernel.consumers.records import ForeignFact
 from kernel.facts import instant
-from kernel.gates import CopyGate
+from kernel.gates import CopyGate, span_at, spans_of
 from kernel.reactions import Effects, Join
 from kernel.routes import Command
 
 
 class EnforcedMetrics(Protocol):
     def enforced(self, seconds: float) -> None:
-        """Time from a decision elsewhere to its commit here."""
+        """Time from a decision elsewhere that closes a gate to its commit here. A repetition is not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,10 @@ def bind(
     def bound(reaction: OnForeign) -> On:
         async def react(fact: ForeignFact) -> None:
             commands = reaction.react(fact, clock.now())
-            await effects.run(consumer, fact.envelope, commands)
-            if any(isinstance(command, CopyGate) for command in commands):
-                metrics.enforced((clock.now() - instant(fact.envelope.occurred_at)).total_seconds())
+            appended = await effects.run(consumer, fact.envelope, commands)
+            if any(facts and closes(command) for command, facts in zip(commands, appended, strict=True)):
+                elapsed = clock.now() - instant(fact.envelope.occurred_at)
+                metrics.enforced(max(0.0, elapsed.total_seconds()))  # two clocks: one may be ahead
 
         async def react_to_many(facts: Sequence[ForeignFact]) -> None:
             assert reaction.join is not None  # noqa: S101 - or this is not listed
@@ -74,9 +75,16 @@ def copied_gate(gate: str, subject: str, phases: Any, fact: ForeignFact, now: da
     return CopyGate(
         gate=gate,
         subject=subject,
-        source_version=fact.version,
+        source=fact.origin,
+        epoch=fact.epoch,
+        version=fact.version,
         decided_at=instant(fact.envelope.occurred_at),
         phases=list(phases),
         source_type=fact.envelope.type,
         now=now,
     )
+
+
+def closes(command: Command) -> bool:
+    """Says whether the command closes a gate from now on."""
+    return isinstance(command, CopyGate) and span_at(spans_of(command.phases), command.now).closed

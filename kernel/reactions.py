@@ -71,7 +71,8 @@ class Effects:
             runs.append(self._run(command, name, self._origin(causes[-1])))
         await _side_by_side(runs)
 
-    async def run(self, reaction: str, cause: Envelope, commands: Sequence[Command]) -> None:
+    async def run(self, reaction: str, cause: Envelope, commands: Sequence[Command]) -> Sequence[int]:
+        """Returns how many facts came of each: none where a rule said no, or it had been done before."""
         origin = self._origin(cause)
         # By target and not by place: what a repetition still finds to do may be less than the first time.
         met: Counter[tuple[str, str]] = Counter()
@@ -80,7 +81,7 @@ class Effects:
             target = (type(command).__name__, self._path.stream_of(command))
             met[target] += 1
             runs.append(self._run(command, (reaction, cause.id, *target, str(met[target])), origin))
-        await _side_by_side(runs)
+        return await _side_by_side(runs)
 
     def _origin(self, cause: Envelope) -> Origin:
         return Origin(
@@ -91,29 +92,31 @@ class Effects:
             imported_from=cause.imported_from,
         )
 
-    async def _run(self, command: Command, name: tuple[str, ...], origin: Origin) -> None:
+    async def _run(self, command: Command, name: tuple[str, ...], origin: Origin) -> int:
         async with self._room:
             try:
-                await self._path.run(command, reaction_request(*name), origin)
+                return (await self._path.run(command, reaction_request(*name), origin)).facts
             except Rejected as rejected:
                 self._metrics.effect_rejected(name[0], rejected.reason)
+                return 0
 
 
-async def _side_by_side(runs: Sequence[Coroutine[Any, Any, None]]) -> None:
+async def _side_by_side(runs: Sequence[Coroutine[Any, Any, int]]) -> Sequence[int]:
     """One alone, which is most often all there is, needs no task of its own."""
     if len(runs) == 1:
-        await runs[0]
-        return
+        return [await runs[0]]
     waiting = iter(runs)
     try:
         async with asyncio.TaskGroup() as group:
+            tasks = []
             for number, run in enumerate(waiting, 1):
-                group.create_task(run)
+                tasks.append(group.create_task(run))
                 if number % BEGUN_AT_ONCE == 0:
                     await asyncio.sleep(0)  # What a gate waits for, and calls, get a turn of the event loop in between.
     finally:
         for run in waiting:
             run.close()  # It is not begun, because another failed.
+    return [task.result() for task in tasks]
 
 
 class OwnReactions:

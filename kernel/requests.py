@@ -8,9 +8,9 @@ from google.protobuf.message import Message
 from kernel.store.interface import Request, RequestKind
 
 
-def call_request(caller: str, method: str, request_id: str, payload: Message) -> Request:
-    """Returns the request of a call. No caller sees another's: the caller is part of the key."""
-    key = hashlib.sha256(_of_caller(caller, method) + _frame(request_id)).digest()
+def call_request(scope: str, method: str, request_id: str, payload: Message) -> Request:
+    """Returns the request of a call. `scope`: whom it is made for, so that the same one through two callers is one."""
+    key = hashlib.sha256(_of_scope(scope, method) + _frame(request_id)).digest()
     return Request(key, hashlib.sha256(payload.SerializeToString(deterministic=True)).digest())
 
 
@@ -20,9 +20,9 @@ def reaction_request(*names: str) -> Request:
     return Request(key, key, RequestKind.REACTION)
 
 
-@lru_cache(maxsize=1_000)  # Callers are few, and each asks often.
-def _of_caller(caller: str, method: str) -> bytes:
-    return _framed(caller, method)
+@lru_cache(maxsize=10_000)  # Who asks once asks again.
+def _of_scope(scope: str, method: str) -> bytes:
+    return _framed(scope, method)
 
 
 def _framed(*parts: str) -> bytes:

@@ -1,7 +1,8 @@
 """What a service says of its commands: on which stream each runs, what its decision reads, and who asked for one."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -18,26 +19,41 @@ class Command(Protocol):
     def now(self) -> datetime: ...
 
 
+class WrongRoute(Exception):  # noqa: N818 - names the finding
+    """A decider does not take what its route reads."""
+
+
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Another stream of this store that a decision reads."""
+    """Another stream of this store that a decision reads. `subject`: for a gate, whom it is about."""
 
     stream: Callable[[Any], str]
     fold: Fold[Any]
+    subject: Callable[[Any], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One line of a service's table of contents."""
+    """One line of a service's table of contents.
+
+    `decide(command, state, *, ...)` takes what is read by keyword, under the names it has in `reads`.
+    """
 
     command: type[Any]
     stream: Callable[[Any], str]
     fold: Fold[Any]
-    decide: Callable[..., Decision]  # (command, state, *states of `reads`)
-    reads: Sequence[Read] = ()
+    decide: Callable[..., Decision]
+    reads: Mapping[str, Read] = field(default_factory=dict)
     claim_taken: str = ""  # the reason when another stream holds what this command claims
     expire_hold: Callable[[str, datetime], Any] | None = None  # (holder, now): the command that ends an expired hold
     urgent: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises WrongRoute when the decider's keyword-only parameters are not the names of `reads`."""
+        parameters = inspect.signature(self.decide).parameters.values()
+        takes = {each.name for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY}
+        if takes != self.reads.keys():
+            raise WrongRoute(f"{self.command.__name__} reads {sorted(self.reads)}, its decider takes {sorted(takes)}")
 
 
 class Asked(NamedTuple):

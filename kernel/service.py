@@ -16,7 +16,7 @@ from kernel.consumers.limits import ConsumerLimits
 from kernel.errors import StoreUnavailable
 from kernel.facts import FactTypes
 from kernel.foreign import OnForeign, bind
-from kernel.freshness import LaneFreshness
+from kernel.freshness import GateWatch, LaneWatch, NoLane
 from kernel.grpc.reads import Reads
 from kernel.grpc.server import Server, Service
 from kernel.ids import Ids, RandomIds
@@ -51,6 +51,7 @@ class Definition:
     read_model: ReadModel
     queries: Path
     migrations: Path | None = None
+    gates_consumer: str = ""  # the lane that copies this service's gates, if it has any
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ class Parts:
             definition.routes,
             self.ids,
             metrics,
+            self._gates(),
             attempts_max=settings.attempts_max,
         )
         self.queries = Queries(url, definition.name, definition.queries)
@@ -112,11 +114,12 @@ class Parts:
             await self.store.close()
             raise
 
-    def freshness(self, consumer: str) -> LaneFreshness:
+    def _gates(self) -> GateWatch:
+        if not self._definition.gates_consumer:
+            return NoLane()
         stale_after = timedelta(seconds=self._settings.gate_stale_seconds)
-        return LaneFreshness(
-            self._url, self._definition.name, consumer, self.clock, self._metrics, stale_after=stale_after
-        )
+        name, consumer = self._definition.name, self._definition.gates_consumer
+        return LaneWatch(self._url, name, consumer, self._metrics, stale_after=stale_after)
 
     def roles(self, asked: Collection[str], work: Work) -> list[Role]:
         """Returns what runs in the roles asked for."""

@@ -6,8 +6,9 @@
 Facts given without a time happened at `START`, one second apart; `at(time, fact)` names another.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -30,10 +31,28 @@ def at(time: datetime, fact: Message) -> Timed:
     return Timed(time, fact)
 
 
+Decide = Callable[..., Decision]
+
+
+def by_name(decide: Decide, read: Sequence[object]) -> dict[str, object]:
+    """Returns what a decision reads under the names its decider takes it by, in the decider's order."""
+    parameters = inspect.signature(decide).parameters.values()
+    names = [each.name for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY]
+    return dict(zip(names, read, strict=True))
+
+
 @dataclass(frozen=True, slots=True)
 class Sentences:
+    """`decide`: one for all commands, or one for each type of command. `read`: what commands of a type read unless a
+    sentence says otherwise.
+    """
+
     fold: Fold[Any]
-    decide: Callable[..., Decision]
+    decide: Decide | Mapping[type[Any], Decide]
+    read: Mapping[type[Any], Sequence[object]] = field(default_factory=dict)
+
+    def decider_of(self, command: object) -> Decide:
+        return self.decide[type(command)] if isinstance(self.decide, Mapping) else self.decide
 
     def given(self, *facts: Message | Timed) -> "Given":
         state = self.fold.initial
@@ -49,8 +68,8 @@ class Given:
     state: Any
 
     def when(self, command: object, *read: object) -> "When":
-        """`read`: the states of the other streams that the decision reads."""
-        return When(self, command, read)
+        """`read`: the states of the other streams that the decision reads, in the decider's order."""
+        return When(self, command, read or self.sentences.read.get(type(command), ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +79,8 @@ class When:
     read: Sequence[object]
 
     def decision(self) -> Decision:
-        return self.given.sentences.decide(self.command, self.given.state, *self.read)
+        decide = self.given.sentences.decider_of(self.command)
+        return decide(self.command, self.given.state, **by_name(decide, self.read))
 
     def then(self, *facts: Message) -> Decision:
         """Asserts the facts, all and in order; returns the decision for what else it holds."""

@@ -47,3 +47,13 @@ class ForeignFact(NamedTuple):
     stream: str
     version: int
     recorded_at: datetime
+
+    @property
+    def origin(self) -> str:
+        """The source without its epoch: service/cell."""
+        return self.source.rpartition("/")[0]
+
+    @property
+    def epoch(self) -> int:
+        """The source's epoch: higher after each restore from a backup."""
+        return int(self.source.rpartition("/")[2])

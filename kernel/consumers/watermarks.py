@@ -37,14 +37,17 @@ and regexp_replace(old.source, '/[0-9]+$', '') = regexp_replace(new.source, '/[0
 and substring(old.source from '[0-9]+$')::bigint < substring(new.source from '[0-9]+$')::bigint"""
 FORGET_SOURCE = "delete from consumer_watermarks where source = $1"
 # Every source writes to every partition of its topics, so each pair that is not there yet is one not reached.
-REACHED = """
+EXPECTED = """
 with expected as (
     select c.topic, c.partition, known.source from consumer_checkpoints c
     left join (select distinct topic, source from consumer_watermarks where consumer = $1) known using (topic)
     where c.consumer = $1
-)
-select e.source, w.position, w.store_time from expected e left join consumer_watermarks w
+)"""
+OF_EXPECTED = """
+from expected e left join consumer_watermarks w
 on w.consumer = $1 and w.topic = e.topic and w.partition = e.partition and w.source = e.source"""
+REACHED = f"{EXPECTED} select e.source, w.position, w.store_time {OF_EXPECTED}"
+AGES = f"{EXPECTED} select clock_timestamp() - least(w.store_time, w.reached_at) as age {OF_EXPECTED}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,16 @@ async def freshness(connection: asyncpg.Connection, consumer: str) -> datetime |
     """
     times = [row["store_time"] for row in await connection.fetch(REACHED, consumer)]
     return None if not times or None in times else min(times)
+
+
+async def freshness_age(connection: asyncpg.Connection, consumer: str) -> timedelta | None:
+    """Returns how long ago `freshness` was, by the database's clock: at least how long the oldest watermark has stood.
+
+    So a source whose clock is ahead looks fresh no longer than one whose clock is right.
+    """
+    rows = await connection.fetch(AGES, consumer)
+    ages = [row["age"] for row in rows]
+    return None if not ages or None in ages else max(max(ages), timedelta(0))
 
 
 async def reached(connection: asyncpg.Connection, consumer: str, source: str, position: int) -> bool:

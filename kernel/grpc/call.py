@@ -47,6 +47,15 @@ class CallContext:
         """What the facts of this call say about where they came from."""
         return self.origin_of(self.person, self.request_id)
 
+    @property
+    def scope(self) -> str:
+        """Whose request ids these are: the person's the call acts for, else the caller's."""
+        return self.scope_of(self.person)
+
+    def scope_of(self, person: str) -> str:
+        """Returns the same for one of the call's requests. A person and a service of one name are two."""
+        return f"person:{person}" if person else f"{self.caller.kind}:{self.caller.subject}"
+
     def origin_of(self, person: str, request_id: str) -> Origin:
         """Returns the same for one of the call's requests."""
         service = self.caller.subject if self.caller.kind == "service" else ""

@@ -92,6 +92,17 @@ class Append(NamedTuple):
     urgent: bool = False  # standing and reports go first
     deadline: float | None = None  # on the event loop's clock, seconds; dropped when passed before it is sent
 
+    @property
+    def goes_alone(self) -> bool:
+        """Says whether it cannot be one of many: it holds, frees or times something."""
+        return bool(self.claims or self.releases or self.timers or self.cancelled_timers)
+
+
+def must_go_together(appends: Sequence[Append]) -> None:
+    """Raises ValueError for appends that `append_all` does not take."""
+    if alone := [append.stream for append in appends if append.goes_alone]:
+        raise ValueError(f"appends that claim, release or set timers go one by one: {', '.join(alone)}")
+
 
 class Appended(NamedTuple):
     """`position`: of the append's last fact, or the store's head when it had none: what a reader must reach to see it.
@@ -127,11 +138,12 @@ class EventStore(Protocol):
         ...
 
     async def append_all(self, appends: Sequence[Append]) -> Sequence[Appended | None]:
-        """Takes appends without claims or timers; those of one stream come in a row, each at the version that the one
+        """Takes appends of which none `goes_alone`; those of one stream come in a row, each at the version that the one
         before leads to. Each is all or nothing and keeps its own request.
 
         Returns for each what was appended, None for one that was refused or failed and for those of its stream behind
-        it, which are not appended either. Raises StoreUnavailable when the store is closed, Overloaded.
+        it, which are not appended either. Raises StoreUnavailable when the store is closed, Overloaded, ValueError for
+        an append that goes alone.
         """
         ...
 

@@ -19,6 +19,7 @@ from kernel.store.interface import (
     Recorded,
     Request,
     TimerDue,
+    must_go_together,
 )
 from kernel.tasks import happens
 
@@ -114,6 +115,7 @@ class MemoryStore:
         return Appended(outcome, stream, version, position)
 
     async def append_all(self, appends: Sequence[Append]) -> Sequence[Appended | None]:
+        must_go_together(appends)
         told: list[Appended | None] = []
         cut_off: set[str] = set()
         for append in appends:

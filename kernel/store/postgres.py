@@ -23,6 +23,7 @@ from kernel.store.interface import (
     Request,
     RequestKind,
     TimerDue,
+    must_go_together,
 )
 from kernel.store.stream_reads import StreamReads
 from kernel.tasks import happens
@@ -135,6 +136,7 @@ class PostgresStore:
         return told
 
     async def append_all(self, appends: Sequence[Append]) -> Sequence[Appended | None]:
+        must_go_together(appends)
         told: list[Appended | None] = []
         while len(told) < len(appends):
             begin = len(told)

@@ -124,7 +124,7 @@ class AgeVerificationApi(service_pb2_grpc.AgeVerificationServiceServicer):
 
     async def _run(self, command: Command, request: Message) -> Handled:
         call = current_call()
-        identity = call_request(call.caller.subject, call.method, call.request_id, request)
+        identity = call_request(call.scope, call.method, call.request_id, request)
         return await self._path.run(command, identity, call.origin, call.deadline)
 
 

@@ -28,6 +28,7 @@ def under_age_row(_: StoredFact, fact: ClientFoundUnderAge) -> tuple[object, ...
 
 
 READ_MODEL = ReadModel(
+    revision=2,
     tables=HERE / "read_model.sql",
     statements=queries(HERE / "projections.sql"),
     writes={

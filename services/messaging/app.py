@@ -2,7 +2,7 @@
 
 from kernel.folded import Fold
 from kernel.gates import COPY_GATE, gate_of
-from kernel.routes import Read, Route
+from kernel.routes import Route
 from services.messaging.domain.conversation import (
     Conversation,
     ImportMessage,
@@ -17,10 +17,6 @@ from services.messaging.domain.conversation import (
 )
 
 CONVERSATION = Fold(Conversation(), evolve)
-
-STANDING_OF_CLIENT: Read = gate_of("standing", "client_id")
-STANDING_OF_THERAPIST: Read = gate_of("standing", "therapist_id")
-ENROLMENT_OF_THERAPIST: Read = gate_of("enrolment", "therapist_id")
 
 
 def conversation_stream(conversation_id: str) -> str:
@@ -37,7 +33,11 @@ ROUTES = [
         on_conversation,
         CONVERSATION,
         send,
-        reads=[STANDING_OF_CLIENT, STANDING_OF_THERAPIST, ENROLMENT_OF_THERAPIST],
+        reads={
+            "client": gate_of("standing", "client_id"),
+            "therapist": gate_of("standing", "therapist_id"),
+            "enrolment": gate_of("enrolment", "therapist_id"),
+        },
     ),
     Route(ImportMessage, on_conversation, CONVERSATION, import_message),
     Route(WithholdMessages, on_conversation, CONVERSATION, withhold),

@@ -78,5 +78,5 @@ class Importing:
             today=self._clock.now(),
             now=instant(line.sent_at),
         )
-        identity = call_request(call.caller.subject, "ImportMessages", f"{source}/{line.line}", line)
+        identity = call_request(call.scope, "ImportMessages", f"{source}/{line.line}", line)
         return Asked(command, identity, call.origin._replace(imported_from=source))

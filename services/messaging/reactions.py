@@ -22,7 +22,7 @@ from kernel.own_facts import OwnFact
 from kernel.queries import Queries
 from kernel.reactions import OnOwn
 from kernel.routes import Command
-from services.messaging.domain.conversation import CLOSED, RestoreMessages, WithholdMessages
+from services.messaging.domain.conversation import RestoreMessages, WithholdMessages
 from services.messaging.messages import Messages
 
 LANES = "messaging.lanes"
@@ -52,6 +52,12 @@ REACTIONS = [
 ]
 
 
+def undoes(copied: GateCopied) -> bool:
+    """A reinstatement gives back what was withheld; so does a source restored to before it closed the gate."""
+    reinstated = copied.source_type == ClientReinstated.DESCRIPTOR.full_name
+    return reinstated or (copied.begins_epoch and not copied.phases[0].closed)
+
+
 def own_reactions(queries: Queries, messages: Messages) -> list[OnOwn]:
     return [OnOwn("hold-back-or-give-back", GateCopied, partial(hold_back_or_give_back, queries, messages))]
 
@@ -66,10 +72,10 @@ async def hold_back_or_give_back(
     copied: GateCopied = fact.payload
     if copied.gate != "standing":
         return []
-    if copied.source_type == ClientReinstated.DESCRIPTOR.full_name:
+    if undoes(copied):
         await queries.reached(fact.position)
         return [RestoreMessages(row["conversation_id"], now) for row in await queries.rows("withheld", copied.subject)]
-    if copied.phases[0].state in CLOSED:
+    if copied.phases[0].closed:
         await queries.reached(fact.position)
         since = instant(copied.decided_at)
         rows = await queries.rows("of_client", copied.subject)

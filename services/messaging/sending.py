@@ -16,9 +16,7 @@ from holdspace.messaging.v1.service_pb2 import (
 )
 from kernel.clock import Clock
 from kernel.commands import CommandPath, Handled
-from kernel.errors import Rejected
 from kernel.facts import set_timestamp
-from kernel.freshness import LaneFreshness
 from kernel.grpc.call import CallContext, current_call
 from kernel.grpc.reads import Reads
 from kernel.grpc.streams import Checked, StreamLimits, Window, each
@@ -31,22 +29,16 @@ UNTAKEN_MAX = 128  # of one stream: messages that wait while others are under wa
 
 
 class Sending:
-    def __init__(
-        self, path: CommandPath, reads: Reads, lanes: LaneFreshness, clock: Clock, ids: Ids, limits: StreamLimits
-    ) -> None:
+    def __init__(self, path: CommandPath, reads: Reads, clock: Clock, ids: Ids, limits: StreamLimits) -> None:
         self._path = path
         self._reads = reads
-        self._lanes = lanes
         self._clock = clock
         self._ids = ids
         self._limits = limits
 
     async def one(self, request: SendMessageRequest, call: CallContext) -> SendMessageResponse:
-        """Raises what `CommandPath.run` raises, and Rejected GATE_STALE when a fact about one of the two is parked."""
-        lane = await self._lanes.known()
-        if lane.lacks(request.client_id, request.therapist_id):
-            raise Rejected("GATE_STALE")
-        asked = self._asked(request, call, self._clock.now(), gates_fresh=lane.is_fresh)
+        """Raises what `CommandPath.run` raises."""
+        asked = self._asked(request, call, self._clock.now())
         sent = SendMessageResponse()
         handled = await self._path.run(asked.command, asked.request, asked.origin, call.deadline)
         _fill(sent, handled, self._reads.revision(handled.position))
@@ -97,20 +89,12 @@ class Sending:
         for message, one in zip(messages, told, strict=True):
             _answer(add(), message.request_id, one, revision, call)
 
-    async def _told(self, messages: Sequence[SendMessageRequest], call: CallContext) -> list[Handled | Exception]:
+    async def _told(self, messages: Sequence[SendMessageRequest], call: CallContext) -> Sequence[Handled | Exception]:
         """Returns what became of each, as if it had come by a call of its own."""
-        lane = await self._lanes.known()
         now = self._clock.now()
-        lacking = [lane.lacks(message.client_id, message.therapist_id) for message in messages]
-        asked = [
-            self._asked(message, call, now, gates_fresh=lane.is_fresh)
-            for message, lacks in zip(messages, lacking, strict=True)
-            if not lacks
-        ]
-        told = iter(await self._path.run_all(asked, call.deadline))
-        return [Rejected("GATE_STALE") if lacks else next(told) for lacks in lacking]
+        return await self._path.run_all([self._asked(message, call, now) for message in messages], call.deadline)
 
-    def _asked(self, request: SendMessageRequest, call: CallContext, now: datetime, *, gates_fresh: bool) -> Asked:
+    def _asked(self, request: SendMessageRequest, call: CallContext, now: datetime) -> Asked:
         command = SendMessage(
             sender_id=request.sender_id,
             client_id=request.client_id,
@@ -120,11 +104,10 @@ class Sending:
             expects=request.expects,
             kind=request.kind,
             automatic=request.automatic,
-            gates_fresh=gates_fresh,
             now=now,
         )
         # The same message is the same request, whichever method it comes by.
-        identity = call_request(call.caller.subject, "SendMessage", request.request_id, request)
+        identity = call_request(call.scope_of(request.sender_id), "SendMessage", request.request_id, request)
         return Asked(command, identity, call.origin_of(request.sender_id, request.request_id))
 
     def _revision(self, told: Sequence[Handled | Exception]) -> str:

@@ -28,6 +28,7 @@ MESSAGING = Definition(
     foreign_facts=FactTypes(moderation_events_pb2, scheduling_events_pb2),
     read_model=READ_MODEL,
     queries=Path(__file__).parent / "queries.sql",
+    gates_consumer=LANES,
 )
 
 
@@ -37,7 +38,7 @@ async def wire(settings: Settings, metrics: Metrics, roles: Collection[str]) -> 
         return [Migrating(MESSAGING, settings)]
     parts = await open_parts(MESSAGING, settings, metrics)
     limits = StreamLimits(settings.stream_idle_seconds, settings.stream_age_seconds)
-    sending = Sending(parts.path, parts.reads, parts.freshness(LANES), parts.clock, parts.ids, limits)
+    sending = Sending(parts.path, parts.reads, parts.clock, parts.ids, limits)
     importing = Importing(parts.path, parts.reads, parts.clock, parts.ids)
     messages = Messages(parts.queries, MESSAGING.own_facts)
     api = MessagingApi(sending, importing, messages, parts.queries, parts.reads, parts.store)

@@ -32,7 +32,7 @@ def standing_of(client_id: str, standing: ClientStanding, at: datetime, policy: 
         client_id=client_id,
         state=STATES[standing.at(at)],
         since=None if since is None else timestamp(since),
-        phases=[phase_of(*phase) for phase in standing.phases_from(at)],
+        phases=[phase_of(span.state, span.until) for span in standing.phases_from(at)],
         provisional=standing.is_provisional and standing.at(at) == SUSPENDED,
         score=counted.score,
         reporters=counted.reporters,

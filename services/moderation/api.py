@@ -1,6 +1,5 @@
 """Calls of moderation's API to commands and queries."""
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, TypedDict
 
@@ -39,9 +38,6 @@ SEQUENCE_MAX = 2**63 - 1  # what a column of the read model holds
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
-Fresh = Callable[[], Awaitable[bool]]
-"""Whether the copy of enrolments is recent enough to call a reporter unknown."""
-
 
 class Decided(TypedDict):
     """What every decision answers: the standing as it left it, also when the answer is given again later."""
@@ -51,13 +47,10 @@ class Decided(TypedDict):
 
 
 class ModerationApi(service_pb2_grpc.ModerationServiceServicer):
-    def __init__(
-        self, path: CommandPath, queries: Queries, reads: Reads, enrolment_fresh: Fresh, clock: Clock, policy: Policy
-    ) -> None:
+    def __init__(self, path: CommandPath, queries: Queries, reads: Reads, clock: Clock, policy: Policy) -> None:
         self._path = path
         self._queries = queries
         self._reads = reads
-        self._enrolment_fresh = enrolment_fresh
         self._clock = clock
         self._policy = policy
 
@@ -70,7 +63,6 @@ class ModerationApi(service_pb2_grpc.ModerationServiceServicer):
             severity=request.severity,
             conversation_id=request.conversation_id,
             last_message_sequence=request.last_message_sequence,
-            enrolment_fresh=await self._enrolment_fresh(),
             policy=self._policy,
             now=self._clock.now(),
         )
@@ -153,7 +145,7 @@ class ModerationApi(service_pb2_grpc.ModerationServiceServicer):
 
     async def _run(self, command: Command, request: Message) -> Handled:
         call = current_call()
-        identity = call_request(call.caller.subject, call.method, call.request_id, request)
+        identity = call_request(call.scope, call.method, call.request_id, request)
         return await self._path.run(command, identity, call.origin, call.deadline)
 
     async def _decide(self, command: Command, request: Message) -> Decided:

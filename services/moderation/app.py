@@ -38,12 +38,7 @@ def reporter_stream(reporter_id: str) -> str:
     return f"reporter-{reporter_id}"
 
 
-ENROLMENT_OF_REPORTER: Read = gate_of("enrolment", "reporter_id")
-REPORTER_AS_CLIENT = Read(lambda command: client_stream(command.reporter_id), CLIENT_STANDING)
-RECORD_OF_REPORTER = Read(lambda command: reporter_stream(command.reporter_id), REPORTER)
-
-
-def on_client(command: type[Any], rule: Callable[..., list[Fact]], *reads: Read, urgent: bool = True) -> Route:
+def on_client(command: type[Any], rule: Callable[..., list[Fact]], *, urgent: bool = True, **reads: Read) -> Route:
     return Route(
         command,
         lambda command: client_stream(command.client_id),
@@ -55,7 +50,13 @@ def on_client(command: type[Any], rule: Callable[..., list[Fact]], *reads: Read,
 
 
 ROUTES = [
-    on_client(ReportClient, reporting.report, ENROLMENT_OF_REPORTER, REPORTER_AS_CLIENT, RECORD_OF_REPORTER),
+    on_client(
+        ReportClient,
+        reporting.report,
+        enrolment=gate_of("enrolment", "reporter_id"),
+        as_client=Read(lambda command: client_stream(command.reporter_id), CLIENT_STANDING),
+        reporter=Read(lambda command: reporter_stream(command.reporter_id), REPORTER),
+    ),
     on_client(NoteContact, reporting.note_contact, urgent=False),
     on_client(TakeStock, reporting.take_stock),
     on_client(DecideReport, decisions.decide_report),

@@ -35,6 +35,7 @@ MODERATION = Definition(
     foreign_facts=FactTypes(messaging_events_pb2, scheduling_events_pb2),
     read_model=READ_MODEL,
     queries=Path(__file__).parent / "queries.sql",
+    gates_consumer=LANES,
 )
 
 
@@ -43,8 +44,7 @@ async def wire(settings: Settings, metrics: Metrics, roles: Collection[str]) -> 
     if MIGRATE in roles:
         return [Migrating(MODERATION, settings)]
     parts = await open_parts(MODERATION, settings, metrics)
-    enrolment_fresh = parts.freshness(LANES).is_fresh
-    api = ModerationApi(parts.path, parts.queries, parts.reads, enrolment_fresh, parts.clock, settings.policy)
+    api = ModerationApi(parts.path, parts.queries, parts.reads, parts.clock, settings.policy)
     work = Work(
         api=[(service_pb2_grpc.add_ModerationServiceServicer_to_server, api)],
         own_reactions=OWN_REACTIONS,

@@ -30,7 +30,7 @@ from holdspace.response_sla.v1.private_pb2 import DecisionNoted, ReportNoted, St
 from kernel.consumers.records import ForeignFact
 from kernel.facts import instant
 from kernel.foreign import OnForeign
-from kernel.gates import phases_of
+from kernel.gates import spans_of
 from kernel.own_facts import OwnFact
 from kernel.queries import Queries
 from kernel.reactions import OnOwn
@@ -108,7 +108,7 @@ def note_standing(fact: ForeignFact, now: datetime) -> Sequence[Command]:
         at=instant(fact.envelope.occurred_at),
         version=fact.version,
         fact_id=fact.envelope.id,
-        phases=phases_of(payload.standing),
+        phases=spans_of(payload.standing),
         lifted=isinstance(payload, ClientReinstated),
         report_ids=tuple(payload.report_ids) if isinstance(payload, (ClientSuspended, ClientBraked)) else (),
     )

@@ -1,6 +1,5 @@
 """Calls of scheduling's API to commands and queries."""
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
@@ -63,9 +62,6 @@ from services.scheduling.domain.therapist import EnrolTherapist, PublishContactH
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
-GatesFresh = Callable[[], Awaitable[bool]]
-"""Whether the copies of standing and age are recent enough to confirm a booking on."""
-
 
 class SchedulingApi(service_pb2_grpc.SchedulingServiceServicer):
     def __init__(
@@ -73,7 +69,6 @@ class SchedulingApi(service_pb2_grpc.SchedulingServiceServicer):
         path: CommandPath,
         queries: Queries,
         reads: Reads,
-        gates_fresh: GatesFresh,
         policy: BookingPolicy,
         clock: Clock,
         ids: Ids,
@@ -81,7 +76,6 @@ class SchedulingApi(service_pb2_grpc.SchedulingServiceServicer):
         self._path = path
         self._queries = queries
         self._reads = reads
-        self._gates_fresh = gates_fresh
         self._policy = policy
         self._clock = clock
         self._ids = ids
@@ -135,7 +129,6 @@ class SchedulingApi(service_pb2_grpc.SchedulingServiceServicer):
             asked_by=request.client_id,
             client_id=booking.client_id,
             therapist_id=booking.therapist_id,
-            gates_fresh=await self._gates_fresh(),
             now=self._clock.now(),
         )
         handled = await self._run(command, request)
@@ -187,7 +180,7 @@ class SchedulingApi(service_pb2_grpc.SchedulingServiceServicer):
 
     async def _run(self, command: Command, request: Message) -> Handled:
         call = current_call()
-        identity = call_request(call.caller.subject, call.method, call.request_id, request)
+        identity = call_request(call.scope, call.method, call.request_id, request)
         return await self._path.run(command, identity, call.origin, call.deadline)
 
     async def _booking(self, booking_id: str) -> Booking:

@@ -73,11 +73,12 @@ def expire_hold(holder: str, now: datetime) -> ExpireHold:
     return ExpireHold(booking_of(holder), now)
 
 
+STANDING = {"standing": gate_of("standing", "client_id")}
 OF_THERAPIST = Read(lambda command: therapist_stream(command.therapist_id), THERAPIST)
 STANDING_OF_CLIENT = gate_of("standing", "client_id")
 STANDING_OF_THERAPIST = gate_of("standing", "therapist_id")
 AGE_OF_CLIENT = gate_of("age", "client_id")
-GATES = [STANDING_OF_CLIENT, STANDING_OF_THERAPIST, AGE_OF_CLIENT]
+GATES = {"client": STANDING_OF_CLIENT, "therapist": STANDING_OF_THERAPIST, "age": AGE_OF_CLIENT}
 
 ROUTES = [
     Route(EnrolTherapist, on_therapist, THERAPIST, therapist.enrol),
@@ -87,7 +88,11 @@ ROUTES = [
         on_booking,
         BOOKING,
         booking.hold,
-        reads=[OF_THERAPIST, STANDING_OF_CLIENT, STANDING_OF_THERAPIST],
+        reads={
+            "therapist": OF_THERAPIST,
+            "client_standing": STANDING_OF_CLIENT,
+            "therapist_standing": STANDING_OF_THERAPIST,
+        },
         claim_taken="SLOT_TAKEN",
         expire_hold=expire_hold,
     ),
@@ -95,15 +100,21 @@ ROUTES = [
     Route(StartSession, on_booking, BOOKING, booking.start, reads=GATES),
     Route(CancelBooking, on_booking, BOOKING, booking.cancel),
     Route(ExpireHold, on_booking, BOOKING, booking.expire),
-    Route(SetBookingsAside, on_client, SUSPENDED_BOOKINGS, suspension.set_aside, reads=[STANDING_OF_CLIENT]),
-    Route(CancelForSuspension, on_booking, BOOKING, suspension.cancel_for_suspension, reads=[STANDING_OF_CLIENT]),
-    Route(TakeBookingsUp, on_client, SUSPENDED_BOOKINGS, suspension.take_up, reads=[STANDING_OF_CLIENT]),
+    Route(SetBookingsAside, on_client, SUSPENDED_BOOKINGS, suspension.set_aside, reads=STANDING),
+    Route(
+        CancelForSuspension,
+        on_booking,
+        BOOKING,
+        suspension.cancel_for_suspension,
+        reads=STANDING,
+    ),
+    Route(TakeBookingsUp, on_client, SUSPENDED_BOOKINGS, suspension.take_up, reads=STANDING),
     Route(
         RestoreBooking,
         on_booking,
         BOOKING,
         suspension.restore,
-        reads=[STANDING_OF_CLIENT],
+        reads=STANDING,
         claim_taken="SLOT_TAKEN",
         expire_hold=expire_hold,
     ),

@@ -66,6 +66,7 @@ def becomes(
 
 
 READ_MODEL = ReadModel(
+    revision=2,
     tables=HERE / "read_model.sql",
     indexes=HERE / "read_model_indexes.sql",
     statements=queries(HERE / "projections.sql"),

@@ -36,7 +36,7 @@ from kernel.reactions import OnOwn
 from kernel.routes import Command
 from kernel.store.interface import EventStore
 from services.scheduling.app import booking_of
-from services.scheduling.domain.booking import CLOSED, HOLD_EXPIRES, ExpireHold, client_resource
+from services.scheduling.domain.booking import HOLD_EXPIRES, ExpireHold, client_resource
 from services.scheduling.domain.suspension import (
     CancelForSuspension,
     GiveUpRestoring,
@@ -98,12 +98,18 @@ async def set_aside_or_take_up(store: EventStore, fact: OwnFact, now: datetime) 
     copied: GateCopied = fact.payload
     if copied.gate != "standing":
         return []
-    if copied.source_type == ClientReinstated.DESCRIPTOR.full_name:
+    if undoes(copied):
         return [TakeBookingsUp(copied.subject, now)]
-    if copied.phases[0].state in CLOSED:
+    if copied.phases[0].closed:
         streams = await store.holders(client_resource(copied.subject), instant(copied.decided_at))
         return [SetBookingsAside(copied.subject, tuple(map(booking_of, streams)), now)]
     return []
+
+
+def undoes(copied: GateCopied) -> bool:
+    """A reinstatement gives back what was set aside; so does a source restored to before it closed the gate."""
+    reinstated = copied.source_type == ClientReinstated.DESCRIPTOR.full_name
+    return reinstated or (copied.begins_epoch and not copied.phases[0].closed)
 
 
 async def cancel(fact: OwnFact, now: datetime) -> Sequence[Command]:

@@ -25,6 +25,7 @@ SCHEDULING = Definition(
     foreign_facts=FactTypes(moderation_events_pb2, age_events_pb2, messaging_events_pb2),
     read_model=READ_MODEL,
     queries=Path(__file__).parent / "queries.sql",
+    gates_consumer=LANES,
 )
 
 
@@ -33,8 +34,7 @@ async def wire(settings: Settings, metrics: Metrics, roles: Collection[str]) -> 
     if MIGRATE in roles:
         return [Migrating(SCHEDULING, settings)]
     parts = await open_parts(SCHEDULING, settings, metrics)
-    gates_fresh = parts.freshness(LANES).is_fresh
-    api = SchedulingApi(parts.path, parts.queries, parts.reads, gates_fresh, settings.policy, parts.clock, parts.ids)
+    api = SchedulingApi(parts.path, parts.queries, parts.reads, settings.policy, parts.clock, parts.ids)
     work = Work(
         api=[(service_pb2_grpc.add_SchedulingServiceServicer_to_server, api)],
         own_reactions=own_reactions(parts.store),

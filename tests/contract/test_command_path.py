@@ -14,11 +14,13 @@ from kernel.decision import Decision
 from kernel.errors import Rejected, VersionConflict
 from kernel.facts import FactTypes, Origin, instant, open_envelope
 from kernel.folded import Fold
-from kernel.gates import COPY_GATE, CopyGate, Gate, gate_of, gate_stream, phase
+from kernel.freshness import WHOLE, LaneStatus
+from kernel.gates import COPY_GATE, CopyGate, Gate, gate_of, gate_stream
 from kernel.ids import RandomIds
 from kernel.requests import reaction_request
 from kernel.routes import Asked, Read, Route
 from kernel.store.interface import Append, Appended, EventStore, RangeClaim, Request
+from tests.gates import copy, told_phase
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 TYPES = FactTypes(gate_pb2)
@@ -41,7 +43,7 @@ class EndHold:
     now: datetime
 
 
-def note(command: Note, count: int, standing: Gate) -> Decision:
+def note(command: Note, count: int, *, standing: Gate) -> Decision:
     if standing.at(command.now) == "SUSPENDED":
         raise Rejected("SUSPENDED", "subject")
     if count >= command.most:
@@ -61,7 +63,7 @@ ROUTES = [
         lambda command: f"note-{command.subject}",
         COUNT,
         note,
-        reads=[gate_of("standing", "subject")],
+        reads={"standing": gate_of("standing", "subject")},
         claim_taken="SLOT_TAKEN",
         expire_hold=EndHold,
     ),
@@ -82,8 +84,21 @@ class Counted:
         self.repeats += 1
 
 
-def path_on(store: EventStore, routes: Sequence[Route] = ROUTES, metrics: Counted | None = None) -> CommandPath:
-    return CommandPath("test", store, TYPES, routes, RandomIds(random.Random(7)), metrics or Counted())
+class Told:
+    """A lane whose status a test sets."""
+
+    def __init__(self) -> None:
+        self.status = WHOLE
+
+    async def look(self) -> LaneStatus:
+        return self.status
+
+
+def path_on(
+    store: EventStore, routes: Sequence[Route] = ROUTES, metrics: Counted | None = None, gates: Told | None = None
+) -> CommandPath:
+    ids = RandomIds(random.Random(7))
+    return CommandPath("test", store, TYPES, routes, ids, metrics or Counted(), gates or Told())
 
 
 @pytest.fixture
@@ -96,7 +111,7 @@ def asked(name: object = None) -> Request:
 
 
 def suspended(version: int = 1, state: str = "SUSPENDED") -> CopyGate:
-    return CopyGate("standing", "c", version, NOON, [phase(state)], "source", NOON)
+    return copy("standing", "c", [told_phase(state)], version=version, now=NOON)
 
 
 async def test_a_command_becomes_facts_and_its_state(path: CommandPath, store: EventStore) -> None:
@@ -219,7 +234,7 @@ class Moving:
 
 async def test_a_conflict_is_decided_again_a_bounded_number_of_times(store: EventStore) -> None:
     moving = Moving(store)
-    path = CommandPath("test", moving, TYPES, ROUTES, RandomIds(), Counted(), attempts_max=4)  # type: ignore[arg-type]
+    path = CommandPath("test", moving, TYPES, ROUTES, RandomIds(), Counted(), Told(), attempts_max=4)  # type: ignore[arg-type]
     with pytest.raises(VersionConflict):
         await path.run(Note("c", NOON), asked())
     assert moving.appends == 4
@@ -285,3 +300,29 @@ async def test_commands_cancelled_anywhere_on_their_way_give_their_turn_back(sto
         await asyncio.wait([going])
         async with asyncio.timeout(20):
             await path.run(Note(f"c{turns}", NOON), asked())
+
+
+@pytest.mark.rule("MO5", "AV4")
+async def test_while_a_fact_about_the_subject_is_parked_its_gate_is_closed_and_nobody_elses(store: EventStore) -> None:
+    gates = Told()
+    path = path_on(store, gates=gates)
+    await path.run(Note("c", NOON), asked())
+    gates.status = LaneStatus(is_fresh=True, parked=frozenset({"c"}))
+    with pytest.raises(Rejected, match="GATE_PARKED"):
+        await path.run(Note("c", NOON), asked())
+    told = await path.run_all([Asked(Note(subject, NOON), asked(), ORIGIN) for subject in ("c", "d", "c")])
+    assert [h.state if isinstance(h, Handled) else str(h) for h in told] == ["GATE_PARKED", 1, "GATE_PARKED"]
+    gates.status = WHOLE
+    assert (await path.run(Note("c", NOON), asked())).state == 2
+
+
+async def test_of_commands_in_order_those_that_claim_are_run_by_themselves(store: EventStore) -> None:
+    path = path_on(store)
+    slot = RangeClaim("slot", NOON, NOON + timedelta(hours=1))
+    commands = [Note("c", NOON), Note("c", NOON, slot=slot), Note("c", NOON)]
+    told = await path.run_all([Asked(command, asked(), ORIGIN) for command in commands])
+    assert [h.state if isinstance(h, Handled) else str(h) for h in told] == [1, 2, 3]
+    [taken] = await path.run_all([Asked(Note("d", NOON, slot=slot), asked(), ORIGIN)])
+    assert str(taken) == "SLOT_TAKEN"
+    with pytest.raises(ValueError, match="one by one"):
+        await store.append_all([Append("s", 0, [b"x"], asked(), claims=[slot])])

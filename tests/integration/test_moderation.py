@@ -33,6 +33,7 @@ from holdspace.moderation.v1.service_pb2 import (
 from holdspace.moderation.v1.service_pb2_grpc import ModerationServiceStub
 from kernel.clock import ManualClock
 from kernel.commands import CommandPath
+from kernel.freshness import NoLane
 from kernel.ids import RandomIds
 from kernel.metrics import Metrics
 from kernel.requests import reaction_request
@@ -189,7 +190,7 @@ async def test_timers_lapse_measures_by_business_time(database_url: str) -> None
     store = PostgresStore(database_url, "moderation", metrics)
     await store.open()
     try:
-        path = CommandPath("moderation", store, MODERATION.own_facts, ROUTES, RandomIds(), metrics)
+        path = CommandPath("moderation", store, MODERATION.own_facts, ROUTES, RandomIds(), metrics, NoLane())
         due = Timers(store, path, timers(DEFAULT), clock, metrics)
         suspend = SuspendClient("c", "moderator", clock.now() + timedelta(days=30), DEFAULT, clock.now())
         await path.run(suspend, reaction_request("test"))

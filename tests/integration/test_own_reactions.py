@@ -16,6 +16,7 @@ from kernel.decision import Decision
 from kernel.errors import Rejected, StoreUnavailable
 from kernel.facts import FactTypes, Origin, open_envelope
 from kernel.folded import Fold
+from kernel.freshness import NoLane
 from kernel.ids import RandomIds
 from kernel.own_facts import OwnFact
 from kernel.reactions import Effects, OnOwn, OwnReactions
@@ -110,7 +111,7 @@ class Process:
 
     def __init__(self, store: EventStore, clock: ManualClock, reactions: Sequence[OnOwn] = ()) -> None:
         self.counted = Counted()
-        self.path = CommandPath("test", store, TYPES, ROUTES, RandomIds(), self.counted)
+        self.path = CommandPath("test", store, TYPES, ROUTES, RandomIds(), self.counted, NoLane())
         effects = Effects("test", self.path, self.counted)
         self.reactions = OwnReactions(store, TYPES, reactions, effects, clock)
         commands = {"follow": lambda timer, now: Follow(timer.stream, now)}

@@ -30,6 +30,7 @@ from kernel.consumers.records import ForeignFact
 from kernel.decision import Decision
 from kernel.folded import Fold
 from kernel.foreign import OnForeign, bind
+from kernel.freshness import NoLane
 from kernel.garbage import keep_what_is_there
 from kernel.ids import RandomIds
 from kernel.reactions import Effects
@@ -144,7 +145,7 @@ async def appends(task: Task, vocabulary: Vocabulary) -> On:
     metrics = Quiet()
     store = PostgresStore(task.database_url, SERVICE, metrics)  # type: ignore[arg-type]
     await store.open()
-    path = CommandPath(SERVICE, store, vocabulary.types, Notes(vocabulary).routes, RandomIds(), metrics)  # type: ignore[arg-type]
+    path = CommandPath(SERVICE, store, vocabulary.types, Notes(vocabulary).routes, RandomIds(), metrics, NoLane())  # type: ignore[arg-type]
     effects = Effects(SERVICE, path, metrics)  # type: ignore[arg-type]
     reaction = OnForeign(
         vocabulary.Noted, partial(note, task.name), join=join if task.effect == JOINED_APPENDS else None

@@ -191,16 +191,24 @@ def evolve(age: ClientAge, fact: Fact, at: datetime) -> ClientAge:
             return replace(age, otherwise=State.PENDING)
         case EvidenceUnreadable():
             unreadable_at = (*age.unreadable_at, at)
-            return ClientAge(age.assured_until, State.UNREADABLE, unreadable_at, State.UNREADABLE)
+            return replace(age, otherwise=State.UNREADABLE, unreadable_at=unreadable_at, evidence=State.UNREADABLE)
         case AgeSelfDeclared():
             return age  # On record, and without weight.
         case AgeAssured():
-            return ClientAge(instant(fact.expires_at), State.EXPIRED, evidence=State.ASSURED)
+            return replace(
+                age,
+                assured_until=instant(fact.expires_at),
+                otherwise=State.EXPIRED,
+                unreadable_at=(),
+                evidence=State.ASSURED,
+            )
         case ClientFoundUnderAge():
-            return ClientAge(None, State.UNDER_AGE, evidence=State.UNDER_AGE)
+            return replace(
+                age, assured_until=None, otherwise=State.UNDER_AGE, unreadable_at=(), evidence=State.UNDER_AGE
+            )
         case AgeAssuranceRevoked():
             return replace(age, assured_until=None, otherwise=State.REVOKED)
         case UnderAgeReversed():
-            return ClientAge()
+            return replace(age, assured_until=None, otherwise=State.UNKNOWN, unreadable_at=(), evidence=State.UNKNOWN)
         case _:
             assert_never(fact)

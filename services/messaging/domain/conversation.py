@@ -26,8 +26,6 @@ from kernel.errors import Rejected
 from kernel.gates import Gate
 from kernel.store.interface import Attachment
 
-CLOSED = ("SUSPENDED", "BANNED")
-
 Fact = ConversationOpened | TherapistImported | MessageSent | MessagesWithheld | MessagesRestored
 
 
@@ -41,7 +39,6 @@ class SendMessage:
     expects: Expectation.ValueType
     kind: MessageKind.ValueType
     automatic: bool
-    gates_fresh: bool  # whether the copies of standing and enrolment are recent enough to open a conversation on
     now: datetime
 
     @property
@@ -103,7 +100,9 @@ def conversation_id(one: str, other: str) -> str:
     return hashlib.sha256(f"{first}\n{second}".encode()).hexdigest()[:32]
 
 
-def send(command: SendMessage, conversation: Conversation, client: Gate, therapist: Gate, enrolment: Gate) -> Decision:
+def send(
+    command: SendMessage, conversation: Conversation, *, client: Gate, therapist: Gate, enrolment: Gate
+) -> Decision:
     """`client` and `therapist`: the standing of the two; `enrolment`: of the therapist."""
     if command.client_id == command.therapist_id:
         raise Rejected("PAIR_OF_ONE", "therapist_id")
@@ -113,9 +112,9 @@ def send(command: SendMessage, conversation: Conversation, client: Gate, therapi
         raise Rejected("ROLES_SWAPPED", "client_id")
     from_client = command.sender_id == command.client_id
     sender, other = (client, therapist) if from_client else (therapist, client)
-    if sender.at(command.now) in CLOSED:
+    if sender.closed_at(command.now):
         raise Rejected("SENDER_SUSPENDED", "sender_id")
-    if other.at(command.now) in CLOSED:
+    if other.closed_at(command.now):
         raise Rejected("CONVERSATION_LOCKED", "therapist_id" if from_client else "client_id")
     opening = not conversation.client_id
     if opening:
@@ -137,8 +136,7 @@ def send(command: SendMessage, conversation: Conversation, client: Gate, therapi
 def may_open(command: SendMessage, from_client: bool, client: Gate, enrolment: Gate) -> None:
     if not from_client:
         raise Rejected("CONVERSATION_NOT_OPEN", "client_id")
-    if not command.gates_fresh:
-        raise Rejected("GATE_STALE")
+    enrolment.must_be_fresh()
     if enrolment.at(command.now) != "ENROLLED":
         raise Rejected("THERAPIST_UNKNOWN", "therapist_id")
     if client.at(command.now) == "BRAKED":
@@ -201,14 +199,14 @@ def evolve(conversation: Conversation, fact: Fact, at: datetime) -> Conversation
                 lines = {**lines, fact.imported.source: fact.imported.line}
             # Most facts are messages: they come first, and `replace` would take three times as long.
             return Conversation(
-                conversation.conversation_id,
-                conversation.client_id,
-                conversation.therapist_id,
-                fact.sequence,
-                fact.message_id,
-                at,
-                lines,
-                conversation.withheld,
+                conversation_id=conversation.conversation_id,
+                client_id=conversation.client_id,
+                therapist_id=conversation.therapist_id,
+                last_sequence=fact.sequence,
+                last_message_id=fact.message_id,
+                last_at=at,
+                highest_lines=lines,
+                withheld=conversation.withheld,
             )
         case ConversationOpened():
             return replace(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import assert_never
 
+from holdspace.kernel.v1.gate_pb2 import Phase
 from holdspace.moderation.v1.events_pb2 import (
     BrakeLapsed,
     ClientBanned,
@@ -21,13 +22,12 @@ from holdspace.moderation.v1.events_pb2 import (
     SuspensionLapsed,
 )
 from holdspace.moderation.v1.private_pb2 import BookingLost, ContactSeen, ReportWeighed
-from kernel.gates import Gate, phases_of
+from kernel.gates import Span, Spans, phase, span_at, spans_of
 from services.moderation.domain.reports import Report, scoring
 
 GOOD, BRAKED, SUSPENDED, BANNED = "GOOD", "BRAKED", "SUSPENDED", "BANNED"
 CLOSED = (SUSPENDED, BANNED)
 
-Phases = tuple[tuple[str, datetime | None], ...]
 StandingFact = (
     ClientBraked
     | ClientSuspended
@@ -42,7 +42,7 @@ Fact = ContactSeen | ClientReported | ReportWeighed | ReportDecided | ClientWarn
 
 @dataclass(frozen=True, slots=True)
 class ClientStanding:
-    phases: Phases = ((GOOD, None),)
+    phases: Spans = (Span(GOOD),)
     decided_at: datetime | None = None  # when the phases began; None: nothing was ever decided
     is_provisional: bool = False  # the suspension in force waits for a person to confirm it
     is_reinstated: bool = True  # no measure was taken since a person last gave the standing back
@@ -56,15 +56,20 @@ class ClientStanding:
 
     def at(self, now: datetime) -> str:
         """Returns the state at an instant."""
-        return Gate(phases=self.phases).at(now)
+        return span_at(self.phases, now).state
 
-    def phases_from(self, now: datetime) -> Phases:
+    def phases_from(self, now: datetime) -> Spans:
         """Returns the phases that are not over at an instant."""
-        return tuple((state, until) for state, until in self.phases if until is None or now < until)
+        return tuple(span for span in self.phases if span.until is None or now < span.until)
 
     def since(self, now: datetime) -> datetime | None:
         """Returns when the state at an instant began."""
-        return max((until for _, until in self.phases if until is not None and until <= now), default=self.decided_at)
+        return max((s.until for s in self.phases if s.until is not None and s.until <= now), default=self.decided_at)
+
+
+def standing_phase(state: str, until: datetime | None = None) -> Phase:
+    """Returns a phase of a standing. Whether a state is closed is said here, for every service."""
+    return phase(state, until, closed=state in CLOSED)
 
 
 def after(standing: ClientStanding, facts: Iterable[Fact], at: datetime) -> ClientStanding:
@@ -93,7 +98,7 @@ def evolve(standing: ClientStanding, fact: Fact, at: datetime) -> ClientStanding
         case BookingLost():
             return with_lost(standing, fact)
         case _:
-            return with_measure(replace(standing, phases=phases_of(fact.standing), decided_at=at), fact)
+            return with_measure(replace(standing, phases=spans_of(fact.standing), decided_at=at), fact)
 
 
 def with_measure(standing: ClientStanding, fact: StandingFact) -> ClientStanding:

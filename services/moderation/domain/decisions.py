@@ -14,8 +14,7 @@ from holdspace.moderation.v1.events_pb2 import (
 )
 from kernel.errors import Rejected
 from kernel.facts import timestamp
-from kernel.gates import phase
-from services.moderation.domain.client_standing import BANNED, GOOD, SUSPENDED, ClientStanding, Fact
+from services.moderation.domain.client_standing import BANNED, GOOD, SUSPENDED, ClientStanding, Fact, standing_phase
 from services.moderation.domain.measures import braked, suspended, suspension
 from services.moderation.domain.policy import Policy
 
@@ -144,7 +143,7 @@ def reinstate(command: ReinstateClient, standing: ClientStanding) -> list[Fact]:
         raise Rejected("NOTHING_TO_REINSTATE", "client_id")
     reinstated = ClientReinstated(
         client_id=command.client_id,
-        standing=[phase(GOOD)],
+        standing=[standing_phase(GOOD)],
         reinstatement=command.reinstatement,
         moderator_id=command.moderator_id,
     )
@@ -154,7 +153,9 @@ def reinstate(command: ReinstateClient, standing: ClientStanding) -> list[Fact]:
 def ban(command: BanClient, standing: ClientStanding) -> list[Fact]:
     impartial(command, standing)
     not_banned(command, standing)
-    banned = ClientBanned(client_id=command.client_id, standing=[phase(BANNED)], moderator_id=command.moderator_id)
+    banned = ClientBanned(
+        client_id=command.client_id, standing=[standing_phase(BANNED)], moderator_id=command.moderator_id
+    )
     return [banned]
 
 

@@ -6,8 +6,7 @@ from datetime import datetime
 from holdspace.kernel.v1.gate_pb2 import Phase
 from holdspace.moderation.v1.events_pb2 import ClientBraked, ClientSuspended
 from kernel.facts import timestamp
-from kernel.gates import phase
-from services.moderation.domain.client_standing import BRAKED, GOOD, SUSPENDED
+from services.moderation.domain.client_standing import BRAKED, GOOD, SUSPENDED, standing_phase
 from services.moderation.domain.policy import Policy
 from services.moderation.domain.reports import Report
 
@@ -19,7 +18,7 @@ def braked(
 ) -> ClientBraked:
     return ClientBraked(
         client_id=client_id,
-        standing=[phase(BRAKED, until), phase(GOOD)],
+        standing=[standing_phase(BRAKED, until), standing_phase(GOOD)],
         braked_until=timestamp(until),
         report_ids=named(grounds),
         moderator_id=moderator_id,
@@ -48,8 +47,8 @@ def suspended(
 def suspension(until: datetime | None, policy: Policy) -> list[Phase]:
     """Returns the phases of a suspension: one that ends leaves a brake first."""
     if until is None:
-        return [phase(SUSPENDED)]
-    return [phase(SUSPENDED, until), phase(BRAKED, until + policy.brake_term), phase(GOOD)]
+        return [standing_phase(SUSPENDED)]
+    return [standing_phase(SUSPENDED, until), standing_phase(BRAKED, until + policy.brake_term), standing_phase(GOOD)]
 
 
 def named(grounds: Iterable[Report]) -> list[str]:

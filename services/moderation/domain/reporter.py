@@ -1,6 +1,6 @@
 """A reporter: how far their reports are relied on. Only bad faith counts against them, never an honest mistake."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
@@ -42,8 +42,8 @@ def note_finding(command: NoteFinding, reporter: Reporter) -> Decision:
 def evolve(reporter: Reporter, fact: Fact, at: datetime) -> Reporter:
     match fact:
         case BadFaithFound():
-            return Reporter(reporter.in_bad_faith | {fact.report_id})
+            return replace(reporter, in_bad_faith=reporter.in_bad_faith | {fact.report_id})
         case BadFaithWithdrawn():
-            return Reporter(reporter.in_bad_faith - {fact.report_id})
+            return replace(reporter, in_bad_faith=reporter.in_bad_faith - {fact.report_id})
         case _:
             assert_never(fact)

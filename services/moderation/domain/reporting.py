@@ -24,7 +24,6 @@ class ReportClient:
     severity: Severity.ValueType
     conversation_id: str  # with `last_message_sequence`: the last message the reporter knows of, if they name one
     last_message_sequence: int
-    enrolment_fresh: bool  # whether the copy of enrolments is recent enough to call a reporter unknown
     policy: Policy
     now: datetime
 
@@ -57,7 +56,7 @@ def report_id(reporter_id: str, client_id: str, request_id: str) -> str:
 
 
 def report(
-    command: ReportClient, standing: ClientStanding, enrolment: Gate, as_client: ClientStanding, reporter: Reporter
+    command: ReportClient, standing: ClientStanding, *, enrolment: Gate, as_client: ClientStanding, reporter: Reporter
 ) -> list[Fact]:
     """`enrolment`, `as_client` (their own standing) and `reporter` are the reporter's."""
     if (known := standing.reports.get(command.report_id)) is not None:
@@ -96,8 +95,7 @@ def may_report(command: ReportClient, standing: ClientStanding, enrolment: Gate)
     if command.reporter_id == command.client_id:
         raise Rejected("REPORT_OF_ONESELF", "reporter_id")
     if enrolment.at(command.now) != "ENROLLED":
-        if not command.enrolment_fresh:
-            raise Rejected("GATE_STALE")
+        enrolment.must_be_fresh()
         raise Rejected("REPORTER_UNKNOWN", "reporter_id")
     if len(waiting(command, standing)) >= command.policy.open_reports_max:
         raise Rejected("OPEN_REPORTS_TOO_MANY", "reporter_id")

@@ -7,11 +7,12 @@ nothing for whoever evaluates phases: the facts say late what was known in time.
 from collections.abc import Callable, Set
 from dataclasses import dataclass
 from datetime import datetime
+from functools import wraps
 from typing import Any
 
 from holdspace.moderation.v1.events_pb2 import BrakeLapsed, SuspensionLapsed
 from kernel.decision import Decision
-from kernel.gates import phase
+from kernel.gates import phases
 from kernel.store.interface import Timer
 from services.moderation.domain.client_standing import SUSPENDED, ClientStanding, Fact, after
 
@@ -35,24 +36,25 @@ def record_ends(_: RecordEnds, __: ClientStanding) -> list[Fact]:
 def ends_due(client_id: str, standing: ClientStanding, now: datetime) -> list[Fact]:
     """Returns the ends that came by now, one for each phase that is over."""
     ended: list[Fact] = []
-    for place, (state, until) in enumerate(standing.phases[:-1], 1):
-        if until is None or now < until:
+    for place, span in enumerate(standing.phases[:-1], 1):
+        if span.until is None or now < span.until:
             break
-        rest = [phase(*later) for later in standing.phases[place:]]
-        lapsed = SuspensionLapsed if state == SUSPENDED else BrakeLapsed
+        rest = phases(standing.phases[place:])
+        lapsed = SuspensionLapsed if span.state == SUSPENDED else BrakeLapsed
         ended.append(lapsed(client_id=client_id, standing=rest))
     return ended
 
 
 def after_ends(rule: Callable[..., list[Fact]]) -> Callable[..., Decision]:
-    """Takes a rule of (command, standing, *read). Returns its decider, which records ends first and sets timers."""
+    """Takes a rule of (command, standing, **read). Returns its decider, which records ends first and sets timers."""
 
-    def decide(command: Any, standing: ClientStanding, *read: object) -> Decision:  # noqa: ANN401 - the rule's command
+    @wraps(rule)
+    def decide(command: Any, standing: ClientStanding, **read: object) -> Decision:  # noqa: ANN401 - the rule's command
         ended = ends_due(command.client_id, standing, command.now)
-        facts = [*ended, *rule(command, after(standing, ended, command.now), *read)]
+        facts = [*ended, *rule(command, after(standing, ended, command.now), **read)]
         decided = after(standing, facts, command.now)
-        ends_at = decided.phases[0][1]
-        moved = ends_at != standing.phases[0][1]
+        ends_at = decided.phases[0].until
+        moved = ends_at != standing.phases[0].until
         timers = [Timer(MEASURE_ENDS, ends_at)] if moved and ends_at is not None else []
         if any_reported(decided, decided.contacts - standing.contacts):
             timers.append(Timer(REPORTS_SCORE, command.now))

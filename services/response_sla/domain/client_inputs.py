@@ -1,13 +1,13 @@
 """What moderation said about one client, kept in the stream `client-<client_id>`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
 from holdspace.response_sla.v1 import private_pb2 as facts
 from kernel.decision import Decision
 from kernel.facts import instant, timestamp
-from kernel.gates import phase, phases_of
+from kernel.gates import phases, spans_of
 from services.response_sla.domain.inputs import ClientInput, FiledReport, ReportDecision, StandingChange, order
 
 
@@ -63,7 +63,7 @@ def decide(command: Command, client: Client) -> Decision:
 
 
 def evolve(client: Client, fact: Fact, at: datetime) -> Client:
-    return Client(tuple(sorted((*client.inputs, _input(fact)), key=order)))
+    return replace(client, inputs=tuple(sorted((*client.inputs, _input(fact)), key=order)))
 
 
 def _input(fact: Fact) -> ClientInput:
@@ -86,7 +86,7 @@ def _input(fact: Fact) -> ClientInput:
                 instant(fact.decided_at),
                 fact.source_version,
                 fact.source_fact_id,
-                phases_of(fact.phases),
+                spans_of(fact.phases),
                 fact.lifted,
                 tuple(fact.report_ids),
             )
@@ -120,7 +120,7 @@ def _decision_noted(command: NoteDecision) -> facts.DecisionNoted:
 def _standing_noted(command: NoteStanding) -> facts.StandingNoted:
     return facts.StandingNoted(
         client_id=command.client_id,
-        phases=[phase(state, until) for state, until in command.change.phases],
+        phases=phases(command.change.phases),
         lifted=command.change.lifted,
         report_ids=command.change.report_ids,
         decided_at=timestamp(command.change.at),

@@ -76,7 +76,7 @@ def conversation_stream(conversation_id: str) -> str:
     return f"conversation-{conversation_id}"
 
 
-def decide(command: Command, conversation: Conversation, client: Client) -> Decision:
+def decide(command: Command, conversation: Conversation, *, client: Client) -> Decision:
     match command:
         case NoteMessages():
             return _note(command, conversation, client)
@@ -185,15 +185,15 @@ def _with_message(conversation: Conversation, fact: facts.MessageNoted) -> Conve
     at = order(message)
     # Most facts are messages and their waits: `replace` would take three times as long.
     return Conversation(
-        Parties(fact.conversation_id, fact.client_id, fact.therapist_id),
-        conversation.messages.add(message),
-        noted_to,
-        ahead,
-        at if conversation.latest is None else max(conversation.latest, at),
-        conversation.contact.with_message(message),
-        conversation.settled,
-        conversation.last,
-        conversation.client_facts,
+        parties=Parties(fact.conversation_id, fact.client_id, fact.therapist_id),
+        messages=conversation.messages.add(message),
+        noted_to=noted_to,
+        noted_ahead=ahead,
+        latest=at if conversation.latest is None else max(conversation.latest, at),
+        contact=conversation.contact.with_message(message),
+        settled=conversation.settled,
+        last=conversation.last,
+        client_facts=conversation.client_facts,
     )
 
 
@@ -209,15 +209,15 @@ def _with_wait(conversation: Conversation, wait: Wait) -> Conversation:
 
 def _stated(conversation: Conversation, settled: Growing[Wait], last: Wait) -> Conversation:
     return Conversation(
-        conversation.parties,
-        conversation.messages,
-        conversation.noted_to,
-        conversation.noted_ahead,
-        conversation.latest,
-        conversation.contact,
-        settled,
-        last,
-        conversation.client_facts,
+        parties=conversation.parties,
+        messages=conversation.messages,
+        noted_to=conversation.noted_to,
+        noted_ahead=conversation.noted_ahead,
+        latest=conversation.latest,
+        contact=conversation.contact,
+        settled=settled,
+        last=last,
+        client_facts=conversation.client_facts,
     )
 
 

@@ -5,9 +5,7 @@ from datetime import datetime
 from typing import assert_never
 
 from holdspace.moderation.v1.events_pb2 import Finding
-from kernel.gates import Gate
-
-LOCKING = frozenset({"SUSPENDED", "BANNED"})  # BRAKED refuses new conversations only
+from kernel.gates import Spans, span_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +33,7 @@ class FiledReport:
 
 @dataclass(frozen=True, slots=True)
 class StandingChange:
-    """`phases`: (state, until) from `at` on; the last has no end. Time alone only ever moves a standing toward the
+    """`phases`: from `at` on. Time alone only ever moves a standing toward the
     person, so a lock begins at a change and never between two.
 
     `lifted`: a person gave the standing back, as against an end by time. `report_ids`: what a measure of the policy
@@ -45,13 +43,13 @@ class StandingChange:
     at: datetime
     version: int
     fact_id: str
-    phases: tuple[tuple[str, datetime | None], ...]
+    phases: Spans
     lifted: bool = False
     report_ids: tuple[str, ...] = ()
 
     def locks(self, at: datetime) -> bool:
         """Returns whether nothing passes from the client at an instant from this change on."""
-        return Gate(phases=self.phases).at(at) in LOCKING
+        return span_at(self.phases, at).closed
 
 
 @dataclass(frozen=True, slots=True)

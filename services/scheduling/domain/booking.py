@@ -26,7 +26,6 @@ from kernel.store.interface import RangeClaim, Timer
 from services.scheduling.domain.policy import BookingPolicy
 from services.scheduling.domain.therapist import Therapist
 
-CLOSED = ("SUSPENDED", "BANNED")
 HOLD_EXPIRES = "hold-expires"
 NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -54,7 +53,6 @@ class ConfirmBooking:
     asked_by: str
     client_id: str
     therapist_id: str
-    gates_fresh: bool  # whether the copies of standing and age are recent enough to confirm a booking on
     now: datetime
 
 
@@ -112,13 +110,14 @@ class Booking:
         return Status.EXPIRED if over else self.status
 
 
-def hold(command: HoldSlot, _: Booking, therapist: Therapist, client: Gate, therapist_standing: Gate) -> Decision:
-    """`client` and `therapist_standing`: the standing of the two."""
+def hold(
+    command: HoldSlot, unknown: Booking, *, therapist: Therapist, client_standing: Gate, therapist_standing: Gate
+) -> Decision:
     if command.client_id == command.therapist_id:
         raise Rejected("PAIR_OF_ONE", "therapist_id")
     if not therapist.is_enrolled:
         raise Rejected("THERAPIST_UNKNOWN", "therapist_id")
-    must_be_in_standing(command.now, client, therapist_standing)
+    must_be_in_standing(command.now, client_standing, therapist_standing)
     must_be_bookable(command, therapist)
     expires_at = command.now + command.policy.hold_for
     held = SlotHeld(
@@ -128,7 +127,7 @@ def hold(command: HoldSlot, _: Booking, therapist: Therapist, client: Gate, ther
         blocked_until=timestamp(command.ends_at + command.policy.buffer),
         expires_at=timestamp(expires_at),
     )
-    slot = evolve(Booking(), held, command.now)
+    slot = evolve(unknown, held, command.now)
     return Decision([held], claims=claims(slot, expires_at), timers=[Timer(HOLD_EXPIRES, expires_at)])
 
 
@@ -147,13 +146,13 @@ def must_be_bookable(command: HoldSlot, therapist: Therapist) -> None:
 
 
 def must_be_in_standing(now: datetime, client: Gate, therapist: Gate) -> None:
-    if client.at(now) in CLOSED:
+    if client.closed_at(now):
         raise Rejected("CLIENT_SUSPENDED")
-    if therapist.at(now) in CLOSED:
+    if therapist.closed_at(now):
         raise Rejected("THERAPIST_SUSPENDED")
 
 
-def confirm(command: ConfirmBooking, booking: Booking, client: Gate, therapist: Gate, age: Gate) -> Decision:
+def confirm(command: ConfirmBooking, booking: Booking, *, client: Gate, therapist: Gate, age: Gate) -> Decision:
     """`client` and `therapist`: the standing of the two; `age`: of the client."""
     if command.asked_by != booking.client_id:
         raise Rejected("NOT_FOUND", "booking_id")
@@ -162,8 +161,8 @@ def confirm(command: ConfirmBooking, booking: Booking, client: Gate, therapist: 
         raise Rejected("HOLD_EXPIRED", "booking_id")
     if status is not Status.HELD:
         raise Rejected("BOOKING_NOT_HELD", "booking_id")
-    if not command.gates_fresh:
-        raise Rejected("GATE_STALE")
+    for gate in (client, therapist, age):
+        gate.must_be_fresh()
     must_be_in_standing(command.now, client, therapist)
     if age.at(command.now) != "ASSURED":
         raise Rejected("AGE_NOT_ASSURED")
@@ -173,7 +172,7 @@ def confirm(command: ConfirmBooking, booking: Booking, client: Gate, therapist: 
     return Decision([confirmed], releases=resources(booking), claims=claims(booking), cancelled_timers=[HOLD_EXPIRES])
 
 
-def start(command: StartSession, booking: Booking, client: Gate, therapist: Gate, age: Gate) -> Decision:
+def start(command: StartSession, booking: Booking, *, client: Gate, therapist: Gate, age: Gate) -> Decision:
     """As `confirm`. The last age result known counts, however long ago it was copied."""
     must_take_part(command.asked_by, booking)
     if booking.status is Status.STARTED:
@@ -246,15 +245,16 @@ def parties(of: HoldSlot | Booking) -> Parties:
 def evolve(booking: Booking, fact: Fact, at: datetime) -> Booking:
     match fact:
         case SlotHeld():
-            return Booking(
-                fact.booking_id,
-                fact.client_id,
-                fact.therapist_id,
-                instant(fact.starts_at),
-                instant(fact.ends_at),
-                instant(fact.blocked_until),
-                instant(fact.expires_at),
-                Status.HELD,
+            return replace(
+                booking,
+                booking_id=fact.booking_id,
+                client_id=fact.client_id,
+                therapist_id=fact.therapist_id,
+                starts_at=instant(fact.starts_at),
+                ends_at=instant(fact.ends_at),
+                blocked_until=instant(fact.blocked_until),
+                hold_expires_at=instant(fact.expires_at),
+                status=Status.HELD,
             )
         case HoldExpired():
             return replace(booking, status=Status.EXPIRED)

@@ -5,7 +5,7 @@ A lift takes all of them up: those that were confirmed are restored, or it is st
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
@@ -14,7 +14,7 @@ from holdspace.scheduling.v1.private_pb2 import BookingsSetAside, BookingsTakenU
 from kernel.decision import Decision
 from kernel.errors import Rejected
 from kernel.gates import Gate
-from services.scheduling.domain.booking import CLOSED, Booking, Status, cancelled, claims, parties
+from services.scheduling.domain.booking import Booking, Status, cancelled, claims, parties
 
 BOOKINGS_OF_A_FACT_MAX = 500  # which keeps it far below the largest fact the platform carries
 
@@ -63,15 +63,15 @@ class SuspendedBookings:
     booking_ids: frozenset[str] = frozenset()
 
 
-def set_aside(command: SetBookingsAside, _: SuspendedBookings, standing: Gate) -> Decision:
-    if standing.at(command.now) not in CLOSED:
+def set_aside(command: SetBookingsAside, _: SuspendedBookings, *, standing: Gate) -> Decision:
+    if not standing.last_known_closed_at(command.now):
         return Decision()  # The suspension is over before it took anything.
     ids = command.booking_ids
     return Decision([BookingsSetAside(client_id=command.client_id, booking_ids=some) for some in _parts(ids)])
 
 
-def take_up(command: TakeBookingsUp, suspended: SuspendedBookings, standing: Gate) -> Decision:
-    if standing.at(command.now) in CLOSED:
+def take_up(command: TakeBookingsUp, suspended: SuspendedBookings, *, standing: Gate) -> Decision:
+    if standing.last_known_closed_at(command.now):
         return Decision()  # Suspended again; the next lift takes them up.
     ids = sorted(suspended.booking_ids)
     return Decision([BookingsTakenUp(client_id=command.client_id, booking_ids=some) for some in _parts(ids)])
@@ -81,20 +81,20 @@ def _parts(ids: Sequence[str]) -> list[Sequence[str]]:
     return [ids[first : first + BOOKINGS_OF_A_FACT_MAX] for first in range(0, len(ids), BOOKINGS_OF_A_FACT_MAX)]
 
 
-def cancel_for_suspension(command: CancelForSuspension, booking: Booking, standing: Gate) -> Decision:
+def cancel_for_suspension(command: CancelForSuspension, booking: Booking, *, standing: Gate) -> Decision:
     is_open = booking.status_at(command.now) in (Status.HELD, Status.CONFIRMED)
-    if not is_open or standing.at(command.now) not in CLOSED:
+    if not is_open or not standing.last_known_closed_at(command.now):
         return Decision()
     return cancelled(booking, CANCELLATION_REASON_SUSPENSION)
 
 
-def restore(command: RestoreBooking, booking: Booking, standing: Gate) -> Decision:
+def restore(command: RestoreBooking, booking: Booking, *, standing: Gate) -> Decision:
     """What stands in its way is a rejection: the slot has begun, it is taken, or the client is suspended again."""
     if not booking.is_set_aside:
         return Decision()
     if booking.starts_at <= command.now:
         raise Rejected("SLOT_IN_PAST", "booking_id")
-    if standing.at(command.now) in CLOSED:
+    if standing.last_known_closed_at(command.now):
         raise Rejected("CLIENT_SUSPENDED", "client_id")
     return Decision([BookingRestored(**parties(booking))], claims=claims(booking))
 
@@ -106,8 +106,8 @@ def give_up_restoring(_: GiveUpRestoring, booking: Booking) -> Decision:
 def evolve(suspended: SuspendedBookings, fact: Fact, at: datetime) -> SuspendedBookings:
     match fact:
         case BookingsSetAside():
-            return SuspendedBookings(suspended.booking_ids | set(fact.booking_ids))
+            return replace(suspended, booking_ids=suspended.booking_ids | set(fact.booking_ids))
         case BookingsTakenUp():
-            return SuspendedBookings(suspended.booking_ids - set(fact.booking_ids))
+            return replace(suspended, booking_ids=suspended.booking_ids - set(fact.booking_ids))
         case _:
             assert_never(fact)

@@ -22,6 +22,7 @@ from kernel.gates import Gate
 from services.messaging.app import CONVERSATION
 from services.messaging.domain import conversation as domain
 from services.messaging.domain.conversation import ImportMessage, RestoreMessages, SendMessage, WithholdMessages
+from tests.gates import gate
 from tests.sentences import START, Sentences, at
 
 SENDING = Sentences(CONVERSATION, domain.send)
@@ -29,12 +30,10 @@ IMPORTING = Sentences(CONVERSATION, domain.import_message)
 PAIR = {"conversation_id": domain.conversation_id("c", "t"), "client_id": "c", "therapist_id": "t"}
 OPENED = ConversationOpened(**PAIR)
 GOOD = Gate()
-ENROLLED = Gate(1, START, (("ENROLLED", None),))
-SUSPENDED = Gate(
-    1, START, (("SUSPENDED", START + timedelta(days=1)), ("BRAKED", START + timedelta(days=8)), ("GOOD", None))
-)
+ENROLLED = gate("ENROLLED")
+SUSPENDED = gate("SUSPENDED", START + timedelta(days=1), ("BRAKED", START + timedelta(days=8)), ("GOOD", None))
 
-FROM_CLIENT = SendMessage("c", "c", "t", "m1", b"sealed", EXPECTATION_REPLY, MESSAGE_KIND_TEXT, False, True, START)
+FROM_CLIENT = SendMessage("c", "c", "t", "m1", b"sealed", EXPECTATION_REPLY, MESSAGE_KIND_TEXT, False, START)
 FROM_THERAPIST = replace(FROM_CLIENT, sender_id="t")
 
 
@@ -110,9 +109,18 @@ def test_a_suspension_ends_by_the_time_it_carries_without_another_fact() -> None
 
 
 def test_no_conversation_is_opened_on_copies_that_are_too_old_but_those_there_are_carry_on() -> None:
-    stale = replace(FROM_CLIENT, gates_fresh=False)
-    SENDING.given().when(stale, GOOD, GOOD, ENROLLED).refused("GATE_STALE")
-    SENDING.given(OPENED, sent()).when(stale, GOOD, GOOD, ENROLLED).then(sent(2))
+    stale = ENROLLED.seen(is_fresh=False, is_parked=False)
+    SENDING.given().when(FROM_CLIENT, GOOD, GOOD, stale).refused("GATE_STALE")
+    SENDING.given(OPENED, sent()).when(FROM_CLIENT, GOOD, GOOD, stale).then(sent(2))
+
+
+@pytest.mark.rule("MS1", "MO5")
+@pytest.mark.parametrize("sender", ["c", "t"])
+def test_while_a_fact_about_either_is_parked_nobody_writes(sender: str) -> None:
+    message, parked = replace(FROM_CLIENT, sender_id=sender), GOOD.seen(is_fresh=True, is_parked=True)
+    for both in ((parked, GOOD), (GOOD, parked)):
+        SENDING.given(OPENED, sent()).when(message, *both, ENROLLED).refused("GATE_PARKED")
+    SENDING.given().when(FROM_CLIENT, GOOD, GOOD, ENROLLED.seen(is_fresh=True, is_parked=True)).refused("GATE_PARKED")
 
 
 @pytest.mark.rule("MS10")

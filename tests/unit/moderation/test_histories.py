@@ -21,6 +21,7 @@ from holdspace.moderation.v1.events_pb2 import (  # fmt: skip
 from holdspace.moderation.v1.private_pb2 import ContactSeen, ReportWeighed
 from kernel.errors import Rejected
 from kernel.facts import FactTypes, Origin, instant, open_envelope
+from kernel.gates import Span
 from services.moderation.domain.client_standing import ClientStanding, Fact, evolve
 from services.moderation.domain.policy import DEFAULT
 from services.moderation.domain.reporter import Reporter
@@ -54,7 +55,7 @@ from tests.unit.moderation.words import (
 
 RANK = ["GOOD", "BRAKED", "SUSPENDED", "BANNED"]
 FACT_TYPES = FactTypes(events_pb2, private_pb2)
-RUINED = ClientStanding(phases=(("BANNED", None),))
+RUINED = ClientStanding(phases=(Span("BANNED"),))
 
 
 @dataclass

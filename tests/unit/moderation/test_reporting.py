@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from kernel.gates import Gate, phases_of
+from kernel.gates import Gate, Span, spans_of
 from kernel.store.interface import Timer
 from services.moderation.domain.client_standing import ClientStanding
 from services.moderation.domain.policy import DEFAULT
@@ -91,9 +91,20 @@ def test_nobody_but_an_enrolled_therapist_reports_and_nobody_themselves() -> Non
 
 @pytest.mark.rule("PL8")
 def test_copies_that_are_too_old_call_nobody_unknown_and_keep_no_enrolled_therapist_from_reporting() -> None:
-    unknown = (Gate(), ClientStanding(), Reporter())
-    given().when(report("r1", SPAM, fresh=False), *unknown).refused("GATE_STALE")
-    given().when(report("r1", SPAM, fresh=False)).then(*reported("r1", SPAM))
+    given().when(report("r1", SPAM), stale(Gate()), ClientStanding(), Reporter()).refused("GATE_STALE")
+    enrolled = (stale(ENROLLED), ClientStanding(), Reporter())
+    given().when(report("r1", SPAM), *enrolled).then(*reported("r1", SPAM))
+
+
+@pytest.mark.rule("PL8")
+def test_while_a_fact_about_a_therapist_is_parked_it_is_not_known_whether_they_may_report() -> None:
+    for gate in (Gate(), ENROLLED):
+        read = (gate.seen(is_fresh=True, is_parked=True), ClientStanding(), Reporter())
+        given().when(report("r1", SPAM), *read).refused("GATE_PARKED")
+
+
+def stale(gate: Gate) -> Gate:
+    return gate.seen(is_fresh=False, is_parked=False)
 
 
 @pytest.mark.rule("MO10")
@@ -164,7 +175,7 @@ def test_who_is_not_relied_on_at_all_has_no_vote_and_moves_nothing() -> None:
 @pytest.mark.rule("MO4")
 @pytest.mark.parametrize("state", ["SUSPENDED", "BANNED"])
 def test_a_suspended_or_banned_reporter_has_a_vote_but_suspends_nobody_at_once(state: str) -> None:
-    as_client = ClientStanding(phases=((state, None),))
+    as_client = ClientStanding(phases=(Span(state),))
     alone = reported("r1", DANGER, in_good_standing=False)
     given(contact_seen("t1")).when(report("r1", DANGER), ENROLLED, as_client, Reporter()).then(*alone)
     given(contact_seen("t1"), *alone, contact_seen("t2")).when(report("r2", SPAM, "t2")).then(
@@ -174,7 +185,7 @@ def test_a_suspended_or_banned_reporter_has_a_vote_but_suspends_nobody_at_once(s
 
 @pytest.mark.rule("MO4")
 def test_a_reporter_whose_suspension_is_over_by_time_is_in_good_standing_again() -> None:
-    as_client = ClientStanding(phases=phases_of(suspended_phases(1)))
+    as_client = ClientStanding(phases=spans_of(suspended_phases(1)))
     decision = given(contact_seen("t1")).when(report("r1", DANGER, at=1), ENROLLED, as_client, Reporter()).decision()
     assert suspended(25, "r1") in decision.facts
 

@@ -29,7 +29,6 @@ from holdspace.moderation.v1.events_pb2 import (
 from holdspace.moderation.v1.private_pb2 import BookingLost, ContactSeen, ReportWeighed
 from kernel.decision import Decision
 from kernel.facts import timestamp
-from kernel.gates import Gate, phase
 from services.moderation.app import CLIENT_STANDING, ROUTES
 from services.moderation.domain.client_standing import ClientStanding
 from services.moderation.domain.decisions import (
@@ -46,7 +45,8 @@ from services.moderation.domain.reporter import Reporter
 from services.moderation.domain.reporting import NoteContact, ReportClient, TakeStock
 from services.moderation.domain.restoration import NoteBookingLost
 from services.moderation.domain.timers import RecordEnds
-from tests.sentences import START, Sentences
+from tests.gates import gate, told_phase
+from tests.sentences import START, Sentences, by_name
 
 SPAM, HARASSMENT, DANGER = SEVERITY_SPAM, SEVERITY_HARASSMENT, SEVERITY_DANGER
 UPHELD, DISMISSED, BAD_FAITH = FINDING_UPHELD, FINDING_DISMISSED, FINDING_BAD_FAITH
@@ -55,16 +55,17 @@ CLIENT, MODERATOR = "client", "moderator"
 DAY = 24.0
 
 DECIDERS = {route.command: route.decide for route in ROUTES}
-ENROLLED = Gate(1, START, (("ENROLLED", None),))
+ENROLLED = gate("ENROLLED")
 RELIABLE = (ENROLLED, ClientStanding(), Reporter())
 """What a report reads, unless a sentence says otherwise: its reporter is enrolled, in good standing and reliable."""
 
 
+given = Sentences(CLIENT_STANDING, DECIDERS, {ReportClient: RELIABLE}).given
+
+
 def decide(command: object, standing: ClientStanding, *read: object) -> Decision:
-    return DECIDERS[type(command)](command, standing, *(read or (RELIABLE if type(command) is ReportClient else ())))
-
-
-given = Sentences(CLIENT_STANDING, decide).given
+    decider = DECIDERS[type(command)]
+    return decider(command, standing, **by_name(decider, read or (RELIABLE if type(command) is ReportClient else ())))
 
 
 def hour(hours: float) -> datetime:
@@ -80,11 +81,10 @@ def report(
     by: str = "t1",
     at: float = 1,
     *,
-    fresh: bool = True,
     last_message: tuple[str, int] = ("", 0),
 ) -> ReportClient:
     """`last_message`: the conversation and sequence of the last one the reporter knows of."""
-    return ReportClient(CLIENT, by, report_id, severity, *last_message, fresh, DEFAULT, hour(at))
+    return ReportClient(CLIENT, by, report_id, severity, *last_message, DEFAULT, hour(at))
 
 
 def contact(therapist_id: str, at: float = 1) -> NoteContact:
@@ -164,7 +164,7 @@ def warned() -> ClientWarned:
 def braked(until: float, *report_ids: str, by: str = "") -> ClientBraked:
     return ClientBraked(
         client_id=CLIENT,
-        standing=[phase("BRAKED", hour(until)), phase("GOOD")],
+        standing=[told_phase("BRAKED", hour(until)), told_phase("GOOD")],
         braked_until=timestamp(hour(until)),
         report_ids=report_ids,
         moderator_id=by,
@@ -197,24 +197,24 @@ def confirmed(until: float | None = None) -> SuspensionConfirmed:
 
 def suspended_phases(until: float | None) -> list[Phase]:
     if until is None:
-        return [phase("SUSPENDED")]
-    return [phase("SUSPENDED", hour(until)), phase("BRAKED", hour(until + 7 * DAY)), phase("GOOD")]
+        return [told_phase("SUSPENDED")]
+    return [told_phase("SUSPENDED", hour(until)), told_phase("BRAKED", hour(until + 7 * DAY)), told_phase("GOOD")]
 
 
 def banned() -> ClientBanned:
-    return ClientBanned(client_id=CLIENT, standing=[phase("BANNED")], moderator_id=MODERATOR)
+    return ClientBanned(client_id=CLIENT, standing=[told_phase("BANNED")], moderator_id=MODERATOR)
 
 
 def reinstated(kind: Reinstatement.ValueType = LIFTED) -> ClientReinstated:
-    return ClientReinstated(client_id=CLIENT, standing=[phase("GOOD")], reinstatement=kind, moderator_id=MODERATOR)
+    return ClientReinstated(client_id=CLIENT, standing=[told_phase("GOOD")], reinstatement=kind, moderator_id=MODERATOR)
 
 
 def suspension_lapsed(braked_until: float) -> SuspensionLapsed:
-    return SuspensionLapsed(client_id=CLIENT, standing=[phase("BRAKED", hour(braked_until)), phase("GOOD")])
+    return SuspensionLapsed(client_id=CLIENT, standing=[told_phase("BRAKED", hour(braked_until)), told_phase("GOOD")])
 
 
 def brake_lapsed() -> BrakeLapsed:
-    return BrakeLapsed(client_id=CLIENT, standing=[phase("GOOD")])
+    return BrakeLapsed(client_id=CLIENT, standing=[told_phase("GOOD")])
 
 
 def booking_lost(booking_id: str, lift_version: int) -> BookingLost:

@@ -11,6 +11,7 @@ from services.response_sla.domain.client_inputs import Client, NoteDecision, Not
 from services.response_sla.domain.conversation_waits import Conversation, EvaluateConversation, NoteMessages
 from services.response_sla.domain.inputs import ClientInput, FiledReport, ReportDecision, SentMessage, StandingChange
 from services.response_sla.domain.wait import Parties
+from tests.gates import told_spans
 from tests.unit.response_sla.story import BAD_FAITH, DISMISSED, OTHER_THERAPIST, POLICY, THERAPIST, UPHELD, hour
 
 T = TypeVar("T")
@@ -52,7 +53,7 @@ def _client_input() -> st.SearchStrategy[ClientInput]:
         findings,
     )
     phases = st.builds(
-        lambda first, until: ((first, hour(until)), ("GOOD", None)),
+        lambda first, until: told_spans((first, hour(until)), ("GOOD", None)),
         st.sampled_from(["SUSPENDED", "BRAKED", "BANNED", "GOOD"]),
         hours,
     )
@@ -92,7 +93,7 @@ class Arrivals:
             self.client = client_inputs.evolve(self.client, cast("client_inputs.Fact", fact), NOW)
 
     def _conversation(self, command: conversation_waits.Command) -> None:
-        decision = conversation_waits.decide(command, self.conversation, self.client)
+        decision = conversation_waits.decide(command, self.conversation, client=self.client)
         for fact in cast("Sequence[conversation_waits.Fact]", decision.facts):
             self.conversation = conversation_waits.evolve(self.conversation, fact, NOW)
             self.stated.append(fact)

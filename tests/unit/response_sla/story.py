@@ -19,6 +19,7 @@ from services.response_sla.domain.inputs import (
 from services.response_sla.domain.policy import Policy
 from services.response_sla.domain.wait import Answered, Voided, Wait, WaitState
 from services.response_sla.domain.waits import waits
+from tests.gates import told_spans
 
 POLICY = Policy()
 THERAPIST, OTHER_THERAPIST = "t1", "t2"
@@ -49,22 +50,22 @@ def decided(at: float, finding: Finding.ValueType, report_id: str = "r1", by: st
 
 def suspended(at: float, until: float | None = None, *report_ids: str) -> StandingChange:
     """A suspension with an end is followed by a week's brake."""
-    phases: tuple[tuple[str, datetime | None], ...] = (("SUSPENDED", None),)
+    phases = told_spans(("SUSPENDED", None))
     if until is not None:
-        phases = (("SUSPENDED", hour(until)), ("BRAKED", hour(until + 168)), ("GOOD", None))
+        phases = told_spans(("SUSPENDED", hour(until)), ("BRAKED", hour(until + 168)), ("GOOD", None))
     return StandingChange(hour(at), 3, f"suspended-{at}", phases, report_ids=report_ids)
 
 
 def banned(at: float) -> StandingChange:
-    return StandingChange(hour(at), 3, f"banned-{at}", (("BANNED", None),))
+    return StandingChange(hour(at), 3, f"banned-{at}", told_spans(("BANNED", None)))
 
 
 def braked(at: float) -> StandingChange:
-    return StandingChange(hour(at), 3, f"braked-{at}", (("BRAKED", hour(at + 168)), ("GOOD", None)))
+    return StandingChange(hour(at), 3, f"braked-{at}", told_spans(("BRAKED", hour(at + 168)), ("GOOD", None)))
 
 
 def lifted(at: float) -> StandingChange:
-    return StandingChange(hour(at), 4, f"lifted-{at}", (("GOOD", None),), lifted=True)
+    return StandingChange(hour(at), 4, f"lifted-{at}", told_spans(("GOOD", None)), lifted=True)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from kernel.consumers.listing import On
 from kernel.consumers.records import ForeignFact
 from kernel.facts import FactTypes, open_envelope, timestamp
 from kernel.foreign import bind
+from kernel.freshness import NoLane
 from kernel.ids import RandomIds
 from kernel.reactions import Effects
 from kernel.store.memory import MemoryStore
@@ -43,7 +44,9 @@ class Consuming:
 
     def __init__(self) -> None:
         self.store = MemoryStore(ManualClock(NOON))
-        self.path = CommandPath("response_sla", self.store, FactTypes(private_pb2), ROUTES, RandomIds(), Quiet())
+        self.path = CommandPath(
+            "response_sla", self.store, FactTypes(private_pb2), ROUTES, RandomIds(), Quiet(), NoLane()
+        )
         effects = Effects("response_sla", self.path, Quiet())
         entries = bind("response_sla.facts", facts(Policy()), effects, ManualClock(NOON), Quiet())
         self.entry: On = next(entry for entry in entries if entry.fact is MessageSent)

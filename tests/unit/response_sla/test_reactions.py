@@ -11,7 +11,7 @@ from holdspace.messaging.v1 import events_pb2 as messaging
 from holdspace.moderation.v1 import events_pb2 as moderation
 from kernel.consumers.records import ForeignFact
 from kernel.facts import FactTypes, timestamp
-from kernel.gates import phase
+from kernel.gates import Span, phase
 from services.response_sla.domain.client_inputs import NoteDecision, NoteReport, NoteStanding
 from services.response_sla.domain.conversation_waits import NoteMessages
 from services.response_sla.domain.inputs import FiledReport, ReportDecision, SentMessage, StandingChange
@@ -85,7 +85,7 @@ def test_only_a_reinstatement_is_a_lift_and_only_measures_of_the_policy_name_the
         at=AT,
         version=7,
         fact_id="f1",
-        phases=(("BRAKED", AT), ("GOOD", None)),
+        phases=(Span("BRAKED", AT), Span("GOOD")),
         lifted=fact is moderation.ClientReinstated,
         report_ids=("r1",) if rests_on_reports else (),
     )

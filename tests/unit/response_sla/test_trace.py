@@ -43,7 +43,7 @@ def fold(told: Iterable[NoteMessages]) -> dict[str, list[Wait]]:
     conversations: dict[str, Conversation] = {}
     for command in told:
         conversation = conversations.get(command.parties.conversation_id, Conversation())
-        decision = conversation_waits.decide(command, conversation, Client())
+        decision = conversation_waits.decide(command, conversation, client=Client())
         for fact in cast("Sequence[conversation_waits.Fact]", decision.facts):
             conversation = conversation_waits.evolve(conversation, fact, command.now)
         conversations[command.parties.conversation_id] = conversation

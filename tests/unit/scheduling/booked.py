@@ -19,6 +19,7 @@ from kernel.store.interface import RangeClaim
 from services.scheduling.domain.contact_hours import ContactHours, Weekly
 from services.scheduling.domain.policy import BookingPolicy
 from services.scheduling.domain.therapist import Therapist
+from tests.gates import gate
 from tests.sentences import START
 
 MINUTE = timedelta(minutes=1)
@@ -42,15 +43,15 @@ CLAIMS = [RangeClaim("therapist/t", STARTS, BLOCKED), RangeClaim("client/c", STA
 
 WORKS = Therapist(True, ContactHours("UTC", (Weekly(WEEKDAY_MONDAY, 9 * 60, 17 * 60),)))
 GOOD = Gate()
-BRAKED = Gate(1, START, (("BRAKED", None),))
-SUSPENDED = Gate(1, START, (("SUSPENDED", START + timedelta(days=1)), ("GOOD", None)))
-BANNED = Gate(1, START, (("BANNED", None),))
-ASSURED = Gate(1, START, (("ASSURED", START + timedelta(days=365)), ("EXPIRED", None)))
+BRAKED = gate("BRAKED")
+SUSPENDED = gate("SUSPENDED", START + timedelta(days=1), ("GOOD", None))
+BANNED = gate("BANNED")
+ASSURED = gate("ASSURED", START + timedelta(days=365), ("EXPIRED", None))
 UNASSURED = {
     "unknown": Gate(),
-    "expired": Gate(1, START, (("ASSURED", START), ("EXPIRED", None))),
-    "revoked": Gate(1, START, (("REVOKED", None),)),
-    "under age": Gate(1, START, (("UNDER_AGE", None),)),
+    "expired": gate("ASSURED", START, ("EXPIRED", None)),
+    "revoked": gate("REVOKED"),
+    "under age": gate("UNDER_AGE"),
 }
 
 

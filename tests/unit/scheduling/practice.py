@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from kernel.clock import ManualClock
 from kernel.commands import CommandPath, Handled
 from kernel.facts import open_envelope
-from kernel.gates import CopyGate, phase
+from kernel.freshness import NoLane
 from kernel.ids import RandomIds
 from kernel.metrics import Metrics
 from kernel.reactions import Effects, OwnReactions
@@ -25,6 +25,7 @@ from services.scheduling.domain.policy import BookingPolicy
 from services.scheduling.domain.therapist import EnrolTherapist, PublishContactHours
 from services.scheduling.reactions import TIMERS, own_reactions
 from services.scheduling.wiring import SCHEDULING
+from tests.gates import copy, told_phase
 from tests.sentences import START
 
 ALWAYS = ContactHours("UTC", tuple(Weekly(day, 1, 1) for day in range(1, 8)))  # type: ignore[arg-type]
@@ -36,7 +37,7 @@ class Practice:
         self.clock = ManualClock(START)
         self.store = MemoryStore(self.clock)
         ids, metrics = RandomIds(random.Random(1)), Metrics(CollectorRegistry())
-        self.path = CommandPath("scheduling", self.store, SCHEDULING.own_facts, ROUTES, ids, metrics)
+        self.path = CommandPath("scheduling", self.store, SCHEDULING.own_facts, ROUTES, ids, metrics, NoLane())
         effects = Effects("scheduling", self.path, metrics)
         own = own_reactions(self.store)
         self._reactions = OwnReactions(self.store, SCHEDULING.own_facts, own, effects, self.clock)
@@ -68,7 +69,7 @@ class Practice:
         )
 
     async def confirm(self, booking_id: str, client: str, therapist: str) -> None:
-        await self.run(ConfirmBooking(booking_id, client, client, therapist, True, self.now))
+        await self.run(ConfirmBooking(booking_id, client, client, therapist, self.now))
 
     async def book(self, booking_id: str, client: str, therapist: str, starts_at: datetime) -> None:
         await self.copy("age", client, "ASSURED")
@@ -77,7 +78,8 @@ class Practice:
 
     async def copy(self, gate: str, subject: str, state: str, source_type: str = "") -> None:
         self._standings += 1
-        await self.run(CopyGate(gate, subject, self._standings, self.now, [phase(state)], source_type, self.now))
+        phases = [told_phase(state)]
+        await self.run(copy(gate, subject, phases, version=self._standings, source_type=source_type, now=self.now))
 
     async def suspend(self, client: str) -> None:
         await self.copy("standing", client, "SUSPENDED", "holdspace.moderation.v1.ClientSuspended")

@@ -22,6 +22,7 @@ from services.scheduling.domain.booking import (
     StartSession,
 )
 from services.scheduling.domain.therapist import Therapist
+from tests.gates import gate
 from tests.sentences import START, Sentences
 from tests.unit.scheduling.booked import (
     ASSURED,
@@ -50,7 +51,7 @@ HOLDING, CONFIRMING, STARTING, CANCELLING, EXPIRING = (
     Sentences(BOOKING, decide) for decide in (domain.hold, domain.confirm, domain.start, domain.cancel, domain.expire)
 )
 HOLD = HoldSlot("b", "c", "t", STARTS, ENDS, POLICY, START)
-CONFIRM = ConfirmBooking("b", "c", "c", "t", True, START + MINUTE)
+CONFIRM = ConfirmBooking("b", "c", "c", "t", START + MINUTE)
 START_IT = StartSession("b", "c", "c", "t", POLICY, STARTS)
 CANCEL = CancelBooking("b", "c", START + MINUTE)
 
@@ -115,7 +116,7 @@ def test_a_brake_keeps_nobody_from_a_session_and_a_suspension_ends_by_the_time_i
     HOLDING.given().when(HOLD, WORKS, BRAKED, GOOD).then(HELD)
     CONFIRMING.given(HELD).when(CONFIRM, BRAKED, GOOD, ASSURED).then(CONFIRMED)
     STARTING.given(HELD, CONFIRMED).when(START_IT, BRAKED, GOOD, ASSURED).then(STARTED)
-    over = Gate(1, START, (("SUSPENDED", START + MINUTE), ("GOOD", None)))
+    over = gate("SUSPENDED", START + MINUTE, ("GOOD", None))
     CONFIRMING.given(HELD).when(CONFIRM, over, GOOD, ASSURED).then(CONFIRMED)
 
 
@@ -148,8 +149,24 @@ def test_a_booking_is_confirmed_only_for_a_client_who_is_assured_to_be_over_18(a
 
 
 def test_no_booking_is_confirmed_on_copies_that_are_too_old() -> None:
-    stale = replace(CONFIRM, gates_fresh=False)
-    CONFIRMING.given(HELD).when(stale, GOOD, GOOD, ASSURED).refused("GATE_STALE")
+    def stale(gate: Gate) -> Gate:
+        return gate.seen(is_fresh=False, is_parked=False)
+
+    for read in ((stale(GOOD), GOOD, ASSURED), (GOOD, stale(GOOD), ASSURED), (GOOD, GOOD, stale(ASSURED))):
+        CONFIRMING.given(HELD).when(CONFIRM, *read).refused("GATE_STALE")
+
+
+@pytest.mark.rule("MO5", "AV4")
+def test_while_a_fact_about_either_side_is_parked_nothing_is_held_confirmed_or_started() -> None:
+    def parked(gate: Gate) -> Gate:
+        return gate.seen(is_fresh=True, is_parked=True)
+
+    for both in ((parked(GOOD), GOOD), (GOOD, parked(GOOD))):
+        HOLDING.given().when(HOLD, WORKS, *both).refused("GATE_PARKED")
+        CONFIRMING.given(HELD).when(CONFIRM, *both, ASSURED).refused("GATE_PARKED")
+        STARTING.given(HELD, CONFIRMED).when(START_IT, *both, ASSURED).refused("GATE_PARKED")
+    CONFIRMING.given(HELD).when(CONFIRM, GOOD, GOOD, parked(ASSURED)).refused("GATE_PARKED")
+    STARTING.given(HELD, CONFIRMED).when(START_IT, GOOD, GOOD, parked(ASSURED)).refused("GATE_PARKED")
 
 
 @pytest.mark.rule("SC3")
@@ -192,7 +209,7 @@ def test_an_age_result_that_no_longer_holds_at_the_start_cancels_the_booking_and
 
 @pytest.mark.rule("AV4")
 def test_an_age_result_that_runs_out_between_confirmation_and_start_refuses_the_start() -> None:
-    runs_out = Gate(1, START, (("ASSURED", STARTS), ("EXPIRED", None)))
+    runs_out = gate("ASSURED", STARTS, ("EXPIRED", None))
     CONFIRMING.given(HELD).when(CONFIRM, GOOD, GOOD, runs_out).then(CONFIRMED)
     given = STARTING.given(HELD, CONFIRMED)
     given.when(replace(START_IT, now=STARTS - MINUTE), GOOD, GOOD, runs_out).then(STARTED)

@@ -22,7 +22,7 @@ from tests.unit.scheduling.practice import Practice
 def told(payload: Any, reactions: Sequence[OnForeign], version: int = 3) -> Sequence[Command]:
     """Returns the commands that follow from another service's fact."""
     envelope = Envelope(type=payload.DESCRIPTOR.full_name, occurred_at=timestamp(START))
-    fact = ForeignFact(envelope, payload, "", 0, 0, "", 1, "client-c", version, START)
+    fact = ForeignFact(envelope, payload, "", 0, 0, "moderation/main/1", 1, "client-c", version, START)
     [reaction] = [each for each in reactions if each.fact is type(payload)]
     assert reaction.imported
     return reaction.react(fact, START)

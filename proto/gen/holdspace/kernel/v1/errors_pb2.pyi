@@ -63,6 +63,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The decision would make a fact larger than the platform carries."""
     REASON_INTERNAL: _Reason.ValueType  # 20
     """The service failed in a way it did not foresee. The trace id is in the metadata."""
+    REASON_GATE_PARKED: _Reason.ValueType  # 21
+    """A fact about the person waits for an operator (`holdspace parked list`): nothing is decided until it is through."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Reasons any method may answer with, in google.rpc.ErrorInfo.reason without the prefix. They never change their meaning.
@@ -110,4 +112,6 @@ REASON_FACT_TOO_LARGE: Reason.ValueType  # 19
 """The decision would make a fact larger than the platform carries."""
 REASON_INTERNAL: Reason.ValueType  # 20
 """The service failed in a way it did not foresee. The trace id is in the metadata."""
+REASON_GATE_PARKED: Reason.ValueType  # 21
+"""A fact about the person waits for an operator (`holdspace parked list`): nothing is decided until it is through."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015

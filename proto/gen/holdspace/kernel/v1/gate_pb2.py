@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from holdspace.kernel.v1 import options_pb2 as holdspace_dot_kernel_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eholdspace/kernel/v1/gate.proto\x12\x13holdspace.kernel.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!holdspace/kernel/v1/options.proto\"A\n\x05Phase\x12\r\n\x05state\x18\x01 \x01(\t\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc3\x01\n\nGateCopied\x12\x0c\n\x04gate\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x16\n\x0esource_version\x18\x03 \x01(\x03\x12.\n\ndecided_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06phases\x18\x05 \x03(\x0b\x32\x1a.holdspace.kernel.v1.Phase\x12\x13\n\x0bsource_type\x18\x06 \x01(\t:\r\x8a\x94#\t\x1a\x07subjectb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eholdspace/kernel/v1/gate.proto\x12\x13holdspace.kernel.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!holdspace/kernel/v1/options.proto\"Q\n\x05Phase\x12\r\n\x05state\x18\x01 \x01(\t\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x63losed\x18\x03 \x01(\x08\"\xf8\x01\n\nGateCopied\x12\x0c\n\x04gate\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x16\n\x0esource_version\x18\x03 \x01(\x03\x12.\n\ndecided_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06phases\x18\x05 \x03(\x0b\x32\x1a.holdspace.kernel.v1.Phase\x12\x13\n\x0bsource_type\x18\x06 \x01(\t\x12\x0e\n\x06source\x18\x07 \x01(\t\x12\r\n\x05\x65poch\x18\x08 \x01(\x03\x12\x14\n\x0c\x62\x65gins_epoch\x18\t \x01(\x08:\r\x8a\x94#\t\x1a\x07subjectb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,7 +36,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GATECOPIED']._loaded_options = None
   _globals['_GATECOPIED']._serialized_options = b'\212\224#\t\032\007subject'
   _globals['_PHASE']._serialized_start=123
-  _globals['_PHASE']._serialized_end=188
-  _globals['_GATECOPIED']._serialized_start=191
-  _globals['_GATECOPIED']._serialized_end=386
+  _globals['_PHASE']._serialized_end=204
+  _globals['_GATECOPIED']._serialized_start=207
+  _globals['_GATECOPIED']._serialized_end=455
 # @@protoc_insertion_point(module_scope)

@@ -27,7 +27,10 @@ class Phase(_message.Message):
 
     STATE_FIELD_NUMBER: _builtins.int
     UNTIL_FIELD_NUMBER: _builtins.int
+    CLOSED_FIELD_NUMBER: _builtins.int
     state: _builtins.str
+    closed: _builtins.bool
+    """Nothing passes a gate in this state. The source decides it, so that every service means the same by it."""
     @_builtins.property
     def until(self) -> _timestamp_pb2.Timestamp:
         """Unset in the last phase."""
@@ -37,10 +40,11 @@ class Phase(_message.Message):
         *,
         state: _builtins.str = ...,
         until: _timestamp_pb2.Timestamp | None = ...,
+        closed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["state", b"state", "until", b"until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "state", b"state", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -60,13 +64,22 @@ class GateCopied(_message.Message):
     DECIDED_AT_FIELD_NUMBER: _builtins.int
     PHASES_FIELD_NUMBER: _builtins.int
     SOURCE_TYPE_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    BEGINS_EPOCH_FIELD_NUMBER: _builtins.int
     gate: _builtins.str
     """What is checked, for example standing."""
     subject: _builtins.str
     source_version: _builtins.int
-    """Version of the source's stream; a copy never goes back to a lower one."""
+    """Version of the source's stream. Within one source a copy never goes back to a lower epoch and version."""
     source_type: _builtins.str
     """Full name of the source's fact, for what follows from one kind of decision and not from another."""
+    source: _builtins.str
+    """Who decided it: the service and the cell, for example moderation/eu-1."""
+    epoch: _builtins.int
+    """The source's epoch: it rises when the source was restored from a backup, and versions may then repeat."""
+    begins_epoch: _builtins.bool
+    """The first copy of a higher epoch: what an earlier epoch said of the subject may never have been decided."""
     @_builtins.property
     def decided_at(self) -> _timestamp_pb2.Timestamp:
         """When the source decided it."""
@@ -82,10 +95,13 @@ class GateCopied(_message.Message):
         decided_at: _timestamp_pb2.Timestamp | None = ...,
         phases: _abc.Iterable[Global___Phase] | None = ...,
         source_type: _builtins.str = ...,
+        source: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+        begins_epoch: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decided_at", b"decided_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided_at", b"decided_at", "gate", b"gate", "phases", b"phases", "source_type", b"source_type", "source_version", b"source_version", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begins_epoch", b"begins_epoch", "decided_at", b"decided_at", "epoch", b"epoch", "gate", b"gate", "phases", b"phases", "source", b"source", "source_type", b"source_type", "source_version", b"source_version", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
