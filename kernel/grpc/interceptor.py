@@ -19,8 +19,9 @@ from kernel.errors import Rejected
 from kernel.grpc.access import Method, acting_person, check_right
 from kernel.grpc.auth import Authenticator, Caller
 from kernel.grpc.call import CallContext, current, traceparent_of
+from kernel.grpc.draining import Draining
 from kernel.grpc.errors import Answer, Reasons
-from kernel.grpc.streams import Checked, Draining, Requests
+from kernel.grpc.streams import Checked, Requests
 from kernel.ids import Ids
 from kernel.metrics import Metrics
 
@@ -75,12 +76,21 @@ class Interceptor(grpc.aio.ServerInterceptor):
 
     def _wrap(self, method: Method, handler: Handler) -> Handler:
         run = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
-        take = partial(self._take_many if handler.request_streaming else self._take_one, method, handler)
         give = _give_many if handler.response_streaming else _give_one
 
         async def serve(came: Any, context: Context) -> Any:  # noqa: ANN401 - as the method has it
+            def of_one(call: CallContext) -> Awaitable[Message | None]:
+                return give(run(self._take_one(method, handler, came, call), context), context)
+
+            async def of_many(call: CallContext) -> Message | None:
+                requests = self._take_many(method, handler, came, call)
+                answer = await give(run(requests, context), context)
+                if requests.is_cut:
+                    raise Rejected("DRAINING")
+                return answer
+
             return await self._answer(
-                method, context, handler.request_streaming, lambda call: give(run(take(came, call), context), context)
+                method, context, handler.request_streaming, of_many if handler.request_streaming else of_one
             )
 
         # Requests come as bytes: nothing is decoded for a caller who may not call.
@@ -96,22 +106,31 @@ class Interceptor(grpc.aio.ServerInterceptor):
     ) -> Message | None:
         """Admits the call; answers and counts what is raised. Handlers raise, and never abort the context."""
         began = perf_counter()
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - gRPC runs each call in one
         code, reason, is_admitted = grpc.StatusCode.OK, "", False
         metadata = dict(context.invocation_metadata())
         traceparent = traceparent_of(metadata, self._ids)
         bind_contextvars(method=f"{method.service}/{method.name}", trace_id=traceparent[3:35])
         try:
+            if self._draining.is_on:
+                raise await self._draining.turn_away(context.time_remaining())
+            self._draining.add(task)
             admitted = await self._admit(method, metadata, traceparent, context.time_remaining())
             is_admitted = True
             return await handle(admitted)
-        except asyncio.CancelledError:  # The caller has gone away, or no longer waits.
-            is_late = context.time_remaining() == 0
-            code = grpc.StatusCode.DEADLINE_EXCEEDED if is_late else grpc.StatusCode.CANCELLED
-            raise
+        except asyncio.CancelledError:
+            if not self._draining.was_cut(task):  # The caller has gone away, or no longer waits.
+                is_late = context.time_remaining() == 0
+                code = grpc.StatusCode.DEADLINE_EXCEEDED if is_late else grpc.StatusCode.CANCELLED
+                raise
+            answer = self._reasons.answer(Rejected("DRAINING"), method.service, traceparent[3:35])
+            code, reason = answer.code, answer.reason
         except Exception as error:
             answer = self._reasons.answer(error, method.service, traceparent[3:35])
             code, reason = answer.code, answer.reason
         finally:
+            self._draining.discard(task)
             self._metrics.called(method.service, method.name, code.name, reason, perf_counter() - began)
         if request_streaming and not is_admitted:
             await _hear_first(context)
@@ -122,8 +141,6 @@ class Interceptor(grpc.aio.ServerInterceptor):
         self, method: Method, metadata: Mapping[str, str], traceparent: str, remaining: float | None
     ) -> CallContext:
         """Returns the call, in nobody's name yet. `remaining`: seconds until its deadline. Raises Rejected."""
-        if self._draining.is_on:
-            raise Rejected("DRAINING")
         if remaining is None:
             raise Rejected("DEADLINE_MISSING")
         deadline = asyncio.get_running_loop().time() + remaining

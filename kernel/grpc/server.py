@@ -1,5 +1,6 @@
 """A service's gRPC server, as the role `api`."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,16 +16,19 @@ from grpc_reflection.v1alpha import reflection
 from kernel.clock import Clock
 from kernel.grpc.access import check_declared
 from kernel.grpc.auth import Authenticator
+from kernel.grpc.draining import Draining
 from kernel.grpc.errors import Reasons
 from kernel.grpc.interceptor import Interceptor
 from kernel.grpc.jwks import Keys
-from kernel.grpc.streams import Draining
 from kernel.ids import Ids
 from kernel.metrics import Metrics
 from kernel.settings import ServiceSettings
 
 Service = tuple[Callable[[Any, Any], None], object]
 """The generated add_..._to_server, and the servicer it adds."""
+
+GOAWAY_SECONDS = 0.02  # for gRPC to tell its connections, which it does before anything else
+ANSWER_SECONDS_MAX = 1.0  # for answers to be sent, and for those who watch the server's health to leave
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
@@ -117,13 +121,20 @@ class Server:
         return port
 
     async def stop(self) -> None:
-        """Takes no new calls, ends streams at their next request, gives what is under way `drain_seconds`."""
+        """Refuses new calls, ends streams at their next request, gives what is under way `drain_seconds`, and lets
+        every caller have an answer.
+        """
         self._draining.begin()
         self._metrics.ready(False)
         if self._server is None:
             return
         await self._health.enter_graceful_shutdown()
-        await self._server.stop(self._settings.drain_seconds)
+        await self._draining.idle(self._settings.drain_seconds)
+        await self._draining.quiet()
+        stopping = asyncio.create_task(self._server.stop(ANSWER_SECONDS_MAX))
+        await asyncio.sleep(GOAWAY_SECONDS)
+        self._draining.left()
+        await stopping
 
 
 def _descriptor(service: str) -> ServiceDescriptor:

@@ -1,13 +1,13 @@
 """Streams of requests: every message is checked like a call of its own, and a stopping server ends the stream."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from kernel.errors import Rejected
 from kernel.grpc.call import CallContext
+from kernel.grpc.draining import Draining
 
 Request = TypeVar("Request")
 Item = TypeVar("Item")
@@ -48,14 +48,14 @@ class Reading:
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         self._waiting_since: float | None = None
-        self._is_ended = False
+        self.is_ended = False  # before the caller's own end
         self._ends_at = self._loop.time() + limits.age_seconds if limits else 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._look()
 
     async def next(self) -> bytes | None:
         """Returns None at the end."""
-        if self._is_ended or self._task is None:
+        if self.is_ended or self._task is None:
             return None
         self._waiting_since = self._loop.time()
         try:
@@ -63,16 +63,16 @@ class Reading:
         except StopAsyncIteration:
             return None
         except asyncio.CancelledError:
-            if self._is_ended and self._task.uncancel() == 0:
+            if self.is_ended and self._task.uncancel() == 0:
                 return None
             raise
         finally:
             self._waiting_since = None
 
     def end(self) -> None:
-        if self._is_ended:
+        if self.is_ended:
             return
-        self._is_ended = True
+        self.is_ended = True
         if self._timer is not None:
             self._timer.cancel()
         if self._task is not None and self._waiting_since is not None:
@@ -90,34 +90,10 @@ class Reading:
             self._timer = self._loop.call_at(ends_at, self._look)
 
 
-class Draining:
-    """Says that the server is stopping, and ends the reading of streams."""
-
-    def __init__(self) -> None:
-        self.is_on = False
-        self._readings: set[Reading] = set()
-
-    def begin(self) -> None:
-        self.is_on = True
-        for reading in self._readings:
-            reading.end()
-
-    @contextmanager
-    def ends(self, reading: Reading) -> Iterator[None]:
-        """Ends the reading at the latest when draining begins, or the block does."""
-        self._readings.add(reading)
-        try:
-            if self.is_on:
-                reading.end()
-            yield
-        finally:
-            self._readings.discard(reading)
-            reading.end()
-
-
 class Requests(Generic[Request]):
     """What a handler of a stream of requests is given. Iterated plainly, the first malformed or forbidden message ends
-    the call with its reason; `each` leaves that to the handler.
+    the call with its reason, and so does a server that stops. `each` leaves refusals to the handler, and lets it answer
+    what came before the stop.
     """
 
     def __init__(
@@ -126,12 +102,15 @@ class Requests(Generic[Request]):
         self._messages = messages
         self._draining = draining
         self._check = check
+        self.is_cut = False  # The server stops: there may be more than was read.
 
     async def __aiter__(self) -> AsyncIterator[Request]:
         async for checked in self.each():
             if checked.rejected is not None:
                 raise checked.rejected
             yield checked.request
+        if self.is_cut:
+            raise Rejected("DRAINING")
 
     async def each(self, limits: StreamLimits | None = None) -> AsyncIterator[Checked[Request]]:
         """Raises Rejected for bytes that are no message: they cannot be answered."""
@@ -139,6 +118,7 @@ class Requests(Generic[Request]):
         with self._draining.ends(reading):
             while (message := await reading.next()) is not None:
                 yield self._check(message)
+            self.is_cut = self._draining.is_on and reading.is_ended
 
 
 class Window(Generic[Item]):

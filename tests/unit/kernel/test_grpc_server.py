@@ -55,15 +55,16 @@ async def test_a_refused_stream_ends_for_those_who_write_nothing(tmp_path: Path)
         assert await silent.code() is Code.PERMISSION_DENIED
 
 
-async def test_a_stopping_server_ends_open_streams_and_lets_calls_finish(tmp_path: Path) -> None:
+async def test_a_stopping_server_ends_open_streams_long_before_its_patience_does(tmp_path: Path) -> None:
     async with serving(tmp_path, drain_seconds=20) as it, it.calling() as stub:
         stream = stub.WriteStream(timeout=60)
         await stream.write(write())
         assert (await stream.read()).text == "hello"
         began = asyncio.get_running_loop().time()
         await it.server.stop()
-        assert await stream.read() is grpc.aio.EOF
-        assert await stream.code() is Code.OK
+        async with refused() as refusal:
+            await stream.read()
+        assert (refusal.status, refusal.reason) == (Code.UNAVAILABLE, "DRAINING")
         assert asyncio.get_running_loop().time() - began < 5
         assert it.count("holdspace_ready") == 0
 
