@@ -100,6 +100,11 @@ class Metrics:
         self._retried = counter("holdspace_consumer_retries", "Batches tried again: something did not answer.", by)
         self._parked = counter("holdspace_parked_records", "Records put aside until an operator redrives them.", by)
         self._parked_keys = gauge("holdspace_parked_keys", "Keys whose records are put aside now.", by)
+        self._disordered = counter(
+            "holdspace_consumer_disordered",
+            "Records found that no relay sent where they stand: look for who else writes to the topic.",
+            by,
+        )
         self._lag_records = gauge("holdspace_consumer_lag_records", "Records behind the ends of its partitions.", by)
         self._lag_seconds = gauge("holdspace_consumer_lag_seconds", "Age of the oldest watermark reached.", by)
         self._lane_age = gauge(
@@ -163,6 +168,9 @@ class Metrics:
 
     def parked_keys(self, consumer: str, keys: int) -> None:
         self._parked_keys.labels(consumer).set(keys)
+
+    def disordered(self, consumer: str) -> None:
+        self._disordered.labels(consumer).inc()
 
     def lag_records(self, consumer: str, records: int) -> None:
         self._lag_records.labels(consumer).set(records)

@@ -21,10 +21,10 @@ with advanced as (
     from unnest($2::text[], $3::integer[], $4::bigint[]) new (topic, partition, next_offset)
     where c.consumer = $1 and c.topic = new.topic and c.partition = new.partition and c.next_offset < new.next_offset
 )
-insert into consumer_marks (consumer, topic, partition, source, position)
-select $1, * from unnest($5::text[], $6::integer[], $7::text[], $8::bigint[])
-on conflict (consumer, topic, partition, source) do update set position = excluded.position
-where consumer_marks.position < excluded.position"""
+insert into consumer_marks (consumer, topic, partition, source, position, previous)
+select $1, * from unnest($5::text[], $6::integer[], $7::text[], $8::bigint[], $9::bigint[])
+on conflict (consumer, topic, partition, source) do update
+set position = excluded.position, previous = excluded.previous"""
 READ_LISTINGS = "select fact_type, handled, since from consumer_listings where consumer = $1"
 LIST = """
 insert into consumer_listings (consumer, fact_type, handled, since)
@@ -32,15 +32,35 @@ select $1, fact_type, handled, $4 from unnest($2::text[], $3::boolean[]) listed 
 on conflict (consumer, fact_type) do update set handled = excluded.handled, since = excluded.since
 where consumer_listings.handled <> excluded.handled"""
 
-Marks = dict[tuple[Partition, str], int]  # position by partition and source
+
+class Mark(NamedTuple):
+    """The last position taken of a source in a partition, and the one taken before it.
+
+    A relay may send again what it has sent, from some position on, but leaves nothing out. So what comes between the
+    two has not been taken, and the last one was false.
+    """
+
+    position: int
+    previous: int
+
+    def covers(self, position: int) -> bool:
+        """Whether a record of this position has been taken."""
+        return position <= self.previous or position == self.position
+
+    def moved_to(self, position: int) -> "Mark":
+        return Mark(position, self.position if position > self.position else self.previous)
+
+
+Marks = dict[tuple[Partition, str], Mark]  # by partition and source
 
 
 class Locked(NamedTuple):
-    """Where locked partitions stand, and whether the consumer has parked any key at all."""
+    """Where locked partitions stand, and whether the consumer has parked any key, or is to skip any record, at all."""
 
     next_offsets: Mapping[Partition, int]
     marks: Marks
     has_parked: bool
+    has_skips: bool
 
 
 async def create(connection: asyncpg.Connection, consumer: str, first_offsets: Mapping[Partition, int]) -> None:
@@ -58,18 +78,19 @@ async def lock(connection: asyncpg.Connection, consumer: str, partitions: Iterab
     """Keeps other processes out of these partitions until the transaction ends."""
     asked = list(partitions)
     row = await connection.fetchrow(LOCK, consumer, *_columns(asked))
-    marks = zip(row["mark_of"], row["mark_sources"], row["mark_positions"], strict=True)
+    marks = zip(row["mark_of"], row["mark_sources"], row["mark_positions"], row["mark_previous"], strict=True)
     return Locked(
         dict(zip(asked, row["next_offsets"], strict=True)),
-        {(asked[place - 1], source): position for place, source, position in marks},
+        {(asked[place - 1], source): Mark(position, previous) for place, source, position, previous in marks},
         row["has_parked"],
+        row["has_skips"],
     )
 
 
 async def advance(
     connection: asyncpg.Connection, consumer: str, next_offsets: Mapping[Partition, int], marks: Marks
 ) -> None:
-    """Never goes back."""
+    """Offsets never go back. Takes where each mark is now: it is the caller's, who holds the partitions."""
     await connection.execute(
         ADVANCE,
         consumer,
@@ -77,7 +98,8 @@ async def advance(
         list(next_offsets.values()),
         *_columns(partition for partition, _ in marks),
         [source for _, source in marks],
-        list(marks.values()),
+        [mark.position for mark in marks.values()],
+        [mark.previous for mark in marks.values()],
     )
 
 

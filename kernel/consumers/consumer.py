@@ -11,12 +11,12 @@ from typing import TypeVar
 
 import faust
 import structlog
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from google.protobuf.message import Message
 
 from kernel.backoff import backoff_seconds
 from kernel.clock import Clock
-from kernel.consumers import checkpoints, faust_app
+from kernel.consumers import checkpoints, faust_app, same_log
 from kernel.consumers.fence import Fence
 from kernel.consumers.follower import WatermarkFollower
 from kernel.consumers.halt import halt, halted_after
@@ -27,6 +27,7 @@ from kernel.consumers.passing import is_passing
 from kernel.consumers.reader import LogReader
 from kernel.consumers.records import Partition, Record
 from kernel.consumers.sweep import Sweep, check_ends
+from kernel.errors import WrongSetting
 from kernel.facts import FactTypes
 from kernel.tasks import first_to_end
 
@@ -98,10 +99,12 @@ class Consumer:
 
     async def _run(self) -> None:
         try:
-            handler = await self._asked_again(self._prepare)
             try:
+                handler = await self._asked_again(self._prepare)
                 await self._asked_again(lambda: self._catch_up(handler))
                 await self._consume(handler)
+            except WrongSetting:
+                raise
             except Exception as error:
                 halt(self.name, repr(error))
         finally:
@@ -124,8 +127,12 @@ class Consumer:
 
     async def _prepare(self) -> BatchHandler:
         partitions = await self._reader.partitions(self._listing.topics)
+        topic_ids = await self._reader.topic_ids(self._listing.topics)
+        if topic_ids.keys() != self._listing.topics:
+            raise UnknownTopicOrPartitionError
         begins = await self._reader.begins(partitions)
         connection = await self._fence.connection()
+        await same_log.know(connection, self.name, topic_ids)
         await checkpoints.create(connection, self.name, begins)
         since = await checkpoints.list_types(connection, self.name, self._listing, self._clock.now())
         return BatchHandler(
@@ -155,7 +162,14 @@ class Consumer:
         settings = self._settings
         with tempfile.TemporaryDirectory(prefix="faust-", ignore_cleanup_errors=True) as folder:
             app = faust_app.build(self._group, settings.kafka, topics, Path(folder), take, self._limits)
-            sweep = Sweep(self.name, handler, partial(faust_app.ends, app), lambda: _assigned(app), self._metrics)
+            sweep = Sweep(
+                self.name,
+                handler,
+                partial(faust_app.ends, app),
+                partial(faust_app.ids, app, topics),
+                lambda: _assigned(app),
+                self._metrics,
+            )
             follower = WatermarkFollower(
                 self.name, topics, settings.database_url, settings.service, self._reader, self._metrics, self._clock
             )

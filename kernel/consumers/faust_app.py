@@ -6,9 +6,10 @@ its own, which contends with the service for the interpreter at every fetch. Her
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import faust
 from aiokafka.errors import ConsumerStoppedError, KafkaError
@@ -21,6 +22,7 @@ from yarl import URL
 from kernel.consumers.limits import ConsumerLimits
 from kernel.consumers.reader import record_of
 from kernel.consumers.records import Partition, Record
+from kernel.consumers.topic_ids import topic_ids
 from kernel.tasks import is_being_cancelled
 
 FETCH_WAIT_SECONDS = 1.0
@@ -75,6 +77,13 @@ async def ends(app: faust.App, partitions: Iterable[Partition]) -> dict[Partitio
     """Returns the offset that the next record of each partition will have, asked on the app's own connection."""
     found = await app.consumer.highwaters(*(TP(*partition) for partition in partitions))
     return {Partition(*partition): end for partition, end in found.items()}
+
+
+async def ids(app: faust.App, topics: Collection[str]) -> dict[str, UUID]:
+    """Returns the ids of those topics that exist, asked on the app's own connection."""
+    consumer: Any = app.consumer
+    # Neither Faust nor aiokafka has such a request.
+    return await topic_ids(consumer._thread._ensure_consumer()._client, topics)  # noqa: SLF001
 
 
 class _Transport(driver.Transport):

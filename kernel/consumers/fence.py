@@ -24,7 +24,7 @@ class Held:
 
     def __init__(self, connection: asyncpg.Connection, locked: Locked) -> None:
         self.connection = connection
-        self.next_offsets, self.marks, self.has_parked = locked
+        self.next_offsets, self.marks, self.has_parked, self.has_skips = locked
         self._heard_at = time.monotonic()
 
     def check(self) -> None:

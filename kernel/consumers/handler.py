@@ -9,13 +9,14 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
+from uuid import UUID
 
 import structlog
 from aiokafka.errors import KafkaError
 
 from kernel.backoff import backoff_seconds
-from kernel.consumers import checkpoints, parking
-from kernel.consumers.checkpoints import Marks
+from kernel.consumers import checkpoints, parking, same_log
+from kernel.consumers.checkpoints import Mark, Marks
 from kernel.consumers.fence import Fence, Held
 from kernel.consumers.lanes import BEHIND, Done, Lanes
 from kernel.consumers.limits import Ceiling, ConsumerLimits, ConsumerMetrics
@@ -33,6 +34,7 @@ from kernel.store.connections import LOST
 log = structlog.get_logger()
 
 OPENED_BETWEEN_TURNS = 100  # records
+NOTHING = Mark(0, 0)
 
 
 Ahead = dict[Record, tuple[Headers, Task | None]]
@@ -92,6 +94,16 @@ class BatchHandler:
         """Returns the checkpoint of every partition. Raises one of LOST."""
         async with self._turn:
             return await checkpoints.read(await self._fence.connection(), self._consumer)
+
+    async def unconfirmed(self) -> same_log.Taken:
+        """Returns the marks that moved since the topics were last seen to be the same. Raises one of LOST."""
+        async with self._turn:
+            return await same_log.unconfirmed(await self._fence.connection(), self._consumer)
+
+    async def confirm(self, topic_ids: Mapping[str, UUID], taken: same_log.Taken) -> None:
+        """Takes ids that were asked for after these marks were read. Raises LogChanged, or one of LOST."""
+        async with self._turn:
+            await same_log.confirm(await self._fence.connection(), self._consumer, topic_ids, taken)
 
     async def redrive(self, assigned: Collection[Partition]) -> None:
         """Takes parked records of these partitions again where an operator asked for it. May raise what passes."""
@@ -202,21 +214,38 @@ class BatchHandler:
         lanes: dict[Lane, list[Task]] = {}
         for partition, records in fresh.items():
             for record in records:
-                task: Task | None
-                known = ahead.get(record)
-                try:
-                    headers = known[0] if known else relay_headers.decode(record.headers)
-                except Poison as poison:
-                    task = Task(record, poison=str(poison))
-                else:
-                    mark = partition, headers.source
-                    if headers.position <= (marks.get(mark) or held.marks.get(mark, 0)):
-                        continue  # Sent twice by the relay.
-                    marks[mark] = headers.position
-                    task = known[1] if known else self._listing.task(record, headers, self._since)
+                task = self._task(partition, record, held, marks, ahead.get(record))
                 if task is not None:
                     lanes.setdefault(record.lane, []).append(task)
         return lanes
+
+    def _task(
+        self, partition: Partition, record: Record, held: Held, marks: Marks, known: tuple[Headers, Task | None] | None
+    ) -> Task | None:
+        try:
+            headers = known[0] if known else relay_headers.decode(record.headers)
+        except Poison as poison:
+            return Task(record, poison=str(poison))
+        place = partition, headers.source
+        mark = marks.get(place) or held.marks.get(place, NOTHING)
+        if mark.covers(headers.position):
+            return None  # Sent twice by the relay.
+        task = known[1] if known else self._listing.task(record, headers, self._since)
+        if task is not None and task.poison:
+            return task  # And its position is not believed.
+        if headers.position < mark.position:
+            self._tell_disorder(record, headers, mark)
+        marks[place] = mark.moved_to(headers.position)
+        return task
+
+    def _tell_disorder(self, record: Record, headers: Headers, mark: Mark) -> None:
+        """The mark, or a former one, was set by a record that did not come from its source's relay."""
+        self._metrics.disordered(self._consumer)
+        place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+        told = {"source": headers.source, "position": headers.position, "after": mark.position}
+        log.error(
+            "a record before this one had a position that is not its own", consumer=self._consumer, **told, **place
+        )
 
 
 def _by_partition(records: Iterable[Record]) -> dict[Partition, list[Record]]:

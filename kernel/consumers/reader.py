@@ -1,14 +1,16 @@
 """Reading a topic by offset, beside the consumer group: ends, gaps, and everything that lies far back."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
+from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord
 
 from kernel.consumers.records import Partition, Record
+from kernel.consumers.topic_ids import topic_ids
 from kernel.tasks import is_being_cancelled
 
 PAGE_RECORDS_MAX = 2_000
@@ -49,6 +51,11 @@ class LogReader:
         async with self.consumer(*names) as consumer:
             counts = {topic: len(consumer.partitions_for_topic(topic) or ()) for topic in names}
         return [Partition(topic, number) for topic, count in counts.items() for number in range(count)]
+
+    async def topic_ids(self, topics: Collection[str]) -> dict[str, UUID]:
+        """Returns the ids of those topics that exist."""
+        async with self.consumer() as consumer:
+            return await topic_ids(consumer._client, topics)  # noqa: SLF001 - aiokafka has no such request
 
     async def ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         """Returns the offset that the next record of each partition will have."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from uuid import UUID
 
 from aiokafka.errors import KafkaError
 
@@ -16,7 +17,7 @@ SWEEP_SECONDS = 2.0
 
 class Sweep:
     """`assigned` returns the partitions that this process has now, `ends` the offset that the next record of each will
-    have.
+    have, `topic_ids` the ids of the consumer's topics.
     """
 
     def __init__(
@@ -24,12 +25,14 @@ class Sweep:
         consumer: str,
         handler: BatchHandler,
         ends: Callable[[Iterable[Partition]], Awaitable[Mapping[Partition, int]]],
+        topic_ids: Callable[[], Awaitable[Mapping[str, UUID]]],
         assigned: Callable[[], frozenset[Partition]],
         metrics: ConsumerMetrics,
     ) -> None:
         self._consumer = consumer
         self._handler = handler
         self._ends = ends
+        self._topic_ids = topic_ids
         self._assigned = assigned
         self._metrics = metrics
 
@@ -46,6 +49,8 @@ class Sweep:
 
     async def _once(self, former: Mapping[Partition, int]) -> Mapping[Partition, int]:
         """Reads on where the checkpoint has not moved since the last time, though there are records."""
+        taken = await self._handler.unconfirmed()
+        await self._handler.confirm(await self._topic_ids(), taken)
         assigned = self._assigned()
         next_offsets = {p: offset for p, offset in (await self._handler.next_offsets()).items() if p in assigned}
         ends = await self._ends(next_offsets)

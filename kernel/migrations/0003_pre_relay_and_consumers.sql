@@ -24,14 +24,54 @@ create table consumer_checkpoints (
     primary key (consumer, topic, partition)
 );
 
--- The last position taken of each source. What is not above it was sent twice.
+-- Kafka's id of each topic that the checkpoints were taken on. A topic made anew has another one.
+create table consumer_topics (
+    consumer text not null,
+    topic    text not null,
+    topic_id uuid not null,
+    primary key (consumer, topic)
+);
+
+-- The last position taken of each source. What is not above it was sent twice; but what lies between it and the one
+-- taken before it cannot have been, so one of the three is false. `confirmed`: a former position, taken while the topic
+-- was known to be the one of consumer_topics.
 create table consumer_marks (
     consumer  text    not null,
     topic     text    not null,
     partition integer not null,
     source    text    not null,
     position  bigint  not null,
+    previous  bigint  not null,
+    confirmed bigint  not null default 0,
     primary key (consumer, topic, partition, source)
+);
+
+-- Records that an operator has a consumer pass over.
+create table consumer_skips (
+    consumer  text    not null,
+    topic     text    not null,
+    partition integer not null,
+    "offset"  bigint  not null,
+    primary key (consumer, topic, partition, "offset")
+);
+
+-- Consumers that do not go on before a person has looked.
+create table consumer_halts (
+    consumer  text        primary key,
+    reason    text        not null,
+    halted_at timestamptz not null default now()
+);
+
+-- What operators did to this schema by command, and what was there before and after.
+create table operator_actions (
+    id     bigint      generated always as identity primary key,
+    at     timestamptz not null default now(),
+    login  text        not null default session_user,
+    who    text        not null,
+    action text        not null,
+    about  jsonb       not null,
+    before jsonb       not null,
+    after  jsonb       not null
 );
 
 -- Since when a consumer takes, or passes over, each fact type.
@@ -93,7 +133,9 @@ create function lock_partitions(
     out mark_of        integer[],
     out mark_sources   text[],
     out mark_positions bigint[],
-    out has_parked     boolean
+    out mark_previous  bigint[],
+    out has_parked     boolean,
+    out has_skips      boolean
 )
 language plpgsql
 set search_path from current
@@ -110,11 +152,12 @@ begin
         join consumer_checkpoints c on c.consumer = reader and c.topic = asked.topic and c.partition = asked.partition
         order by asked.place);
     select coalesce(array_agg(asked.place), '{}'), coalesce(array_agg(m.source), '{}'),
-           coalesce(array_agg(m.position), '{}')
-    into mark_of, mark_sources, mark_positions
+           coalesce(array_agg(m.position), '{}'), coalesce(array_agg(m.previous), '{}')
+    into mark_of, mark_sources, mark_positions, mark_previous
     from unnest(topics, partitions) with ordinality asked (topic, partition, place)
     join consumer_marks m on m.consumer = reader and m.topic = asked.topic and m.partition = asked.partition;
     has_parked := exists (select from parked_keys k where k.consumer = reader);
+    has_skips := exists (select from consumer_skips s where s.consumer = reader);
 end
 $$;
 
@@ -122,7 +165,11 @@ revoke all on function lock_partitions from public;
 grant execute on function lock_partitions to {service}_api;
 grant select on store_identity to {service}_api, {service}_reader;
 grant select, update on relay_checkpoint to {service}_reader;
-grant select, insert, update on consumer_checkpoints, consumer_marks, consumer_listings to {service}_api;
+grant select, insert, update on consumer_checkpoints, consumer_marks, consumer_listings, consumer_topics
+to {service}_api;
+grant select, insert, update, delete on consumer_halts to {service}_api;
+grant select, delete on consumer_skips to {service}_api;
 grant select, insert, update, delete on parked_keys, parked_records, consumer_watermarks to {service}_api;
-grant select on consumer_checkpoints, consumer_marks, consumer_listings to {service}_reader;
+grant select on consumer_checkpoints, consumer_marks, consumer_listings, consumer_topics to {service}_reader;
+grant select on consumer_skips, consumer_halts, operator_actions to {service}_reader;
 grant select on parked_keys, parked_records, consumer_watermarks to {service}_reader;

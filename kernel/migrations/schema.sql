@@ -259,7 +259,7 @@ begin
 end
 $$;
 
-CREATE FUNCTION {service}.lock_partitions(reader text, topics text[], partitions integer[], OUT next_offsets bigint[], OUT mark_of integer[], OUT mark_sources text[], OUT mark_positions bigint[], OUT has_parked boolean) RETURNS record
+CREATE FUNCTION {service}.lock_partitions(reader text, topics text[], partitions integer[], OUT next_offsets bigint[], OUT mark_of integer[], OUT mark_sources text[], OUT mark_positions bigint[], OUT mark_previous bigint[], OUT has_parked boolean, OUT has_skips boolean) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO '{service}', 'public'
     AS $$
@@ -275,11 +275,12 @@ begin
         join consumer_checkpoints c on c.consumer = reader and c.topic = asked.topic and c.partition = asked.partition
         order by asked.place);
     select coalesce(array_agg(asked.place), '{}'), coalesce(array_agg(m.source), '{}'),
-           coalesce(array_agg(m.position), '{}')
-    into mark_of, mark_sources, mark_positions
+           coalesce(array_agg(m.position), '{}'), coalesce(array_agg(m.previous), '{}')
+    into mark_of, mark_sources, mark_positions, mark_previous
     from unnest(topics, partitions) with ordinality asked (topic, partition, place)
     join consumer_marks m on m.consumer = reader and m.topic = asked.topic and m.partition = asked.partition;
     has_parked := exists (select from parked_keys k where k.consumer = reader);
+    has_skips := exists (select from consumer_skips s where s.consumer = reader);
 end
 $$;
 
@@ -341,6 +342,12 @@ CREATE TABLE {service}.consumer_checkpoints (
     next_offset bigint NOT NULL
 );
 
+CREATE TABLE {service}.consumer_halts (
+    consumer text NOT NULL,
+    reason text NOT NULL,
+    halted_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
 CREATE TABLE {service}.consumer_listings (
     consumer text NOT NULL,
     fact_type text NOT NULL,
@@ -353,7 +360,22 @@ CREATE TABLE {service}.consumer_marks (
     topic text NOT NULL,
     partition integer NOT NULL,
     source text NOT NULL,
-    "position" bigint NOT NULL
+    "position" bigint NOT NULL,
+    previous bigint NOT NULL,
+    confirmed bigint DEFAULT 0 NOT NULL
+);
+
+CREATE TABLE {service}.consumer_skips (
+    consumer text NOT NULL,
+    topic text NOT NULL,
+    partition integer NOT NULL,
+    "offset" bigint NOT NULL
+);
+
+CREATE TABLE {service}.consumer_topics (
+    consumer text NOT NULL,
+    topic text NOT NULL,
+    topic_id uuid NOT NULL
 );
 
 CREATE TABLE {service}.consumer_watermarks (
@@ -370,6 +392,26 @@ CREATE TABLE {service}.migrations (
     name text NOT NULL,
     sha256 text NOT NULL,
     applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE {service}.operator_actions (
+    id bigint NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    login text DEFAULT SESSION_USER NOT NULL,
+    who text NOT NULL,
+    action text NOT NULL,
+    about jsonb NOT NULL,
+    before jsonb NOT NULL,
+    after jsonb NOT NULL
+);
+
+ALTER TABLE {service}.operator_actions ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME {service}.operator_actions_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE TABLE {service}.parked_keys (
@@ -438,11 +480,20 @@ ALTER TABLE ONLY {service}.claimed_ranges
 ALTER TABLE ONLY {service}.consumer_checkpoints
     ADD CONSTRAINT consumer_checkpoints_pkey PRIMARY KEY (consumer, topic, partition);
 
+ALTER TABLE ONLY {service}.consumer_halts
+    ADD CONSTRAINT consumer_halts_pkey PRIMARY KEY (consumer);
+
 ALTER TABLE ONLY {service}.consumer_listings
     ADD CONSTRAINT consumer_listings_pkey PRIMARY KEY (consumer, fact_type);
 
 ALTER TABLE ONLY {service}.consumer_marks
     ADD CONSTRAINT consumer_marks_pkey PRIMARY KEY (consumer, topic, partition, source);
+
+ALTER TABLE ONLY {service}.consumer_skips
+    ADD CONSTRAINT consumer_skips_pkey PRIMARY KEY (consumer, topic, partition, "offset");
+
+ALTER TABLE ONLY {service}.consumer_topics
+    ADD CONSTRAINT consumer_topics_pkey PRIMARY KEY (consumer, topic);
 
 ALTER TABLE ONLY {service}.consumer_watermarks
     ADD CONSTRAINT consumer_watermarks_pkey PRIMARY KEY (consumer, topic, partition, source);
@@ -452,6 +503,9 @@ ALTER TABLE ONLY {service}.facts
 
 ALTER TABLE ONLY {service}.migrations
     ADD CONSTRAINT migrations_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY {service}.operator_actions
+    ADD CONSTRAINT operator_actions_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY {service}.parked_keys
     ADD CONSTRAINT parked_keys_pkey PRIMARY KEY (consumer, topic, key);
@@ -523,8 +577,8 @@ GRANT ALL ON FUNCTION {service}.facts_of(asked_stream text) TO {service}_reader;
 REVOKE ALL ON FUNCTION {service}.find_request(asked_key bytea, asked_call boolean, OUT digest bytea, OUT answer jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION {service}.find_request(asked_key bytea, asked_call boolean, OUT digest bytea, OUT answer jsonb) TO {service}_api;
 
-REVOKE ALL ON FUNCTION {service}.lock_partitions(reader text, topics text[], partitions integer[], OUT next_offsets bigint[], OUT mark_of integer[], OUT mark_sources text[], OUT mark_positions bigint[], OUT has_parked boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION {service}.lock_partitions(reader text, topics text[], partitions integer[], OUT next_offsets bigint[], OUT mark_of integer[], OUT mark_sources text[], OUT mark_positions bigint[], OUT has_parked boolean) TO {service}_api;
+REVOKE ALL ON FUNCTION {service}.lock_partitions(reader text, topics text[], partitions integer[], OUT next_offsets bigint[], OUT mark_of integer[], OUT mark_sources text[], OUT mark_positions bigint[], OUT mark_previous bigint[], OUT has_parked boolean, OUT has_skips boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION {service}.lock_partitions(reader text, topics text[], partitions integer[], OUT next_offsets bigint[], OUT mark_of integer[], OUT mark_sources text[], OUT mark_positions bigint[], OUT mark_previous bigint[], OUT has_parked boolean, OUT has_skips boolean) TO {service}_api;
 
 REVOKE ALL ON FUNCTION {service}.rotate_requests() FROM PUBLIC;
 GRANT ALL ON FUNCTION {service}.rotate_requests() TO {service}_api;
@@ -541,14 +595,25 @@ GRANT SELECT ON TABLE {service}.claimed_ranges TO {service}_api;
 GRANT SELECT,INSERT,UPDATE ON TABLE {service}.consumer_checkpoints TO {service}_api;
 GRANT SELECT ON TABLE {service}.consumer_checkpoints TO {service}_reader;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE {service}.consumer_halts TO {service}_api;
+GRANT SELECT ON TABLE {service}.consumer_halts TO {service}_reader;
+
 GRANT SELECT,INSERT,UPDATE ON TABLE {service}.consumer_listings TO {service}_api;
 GRANT SELECT ON TABLE {service}.consumer_listings TO {service}_reader;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE {service}.consumer_marks TO {service}_api;
 GRANT SELECT ON TABLE {service}.consumer_marks TO {service}_reader;
 
+GRANT SELECT,DELETE ON TABLE {service}.consumer_skips TO {service}_api;
+GRANT SELECT ON TABLE {service}.consumer_skips TO {service}_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE {service}.consumer_topics TO {service}_api;
+GRANT SELECT ON TABLE {service}.consumer_topics TO {service}_reader;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE {service}.consumer_watermarks TO {service}_api;
 GRANT SELECT ON TABLE {service}.consumer_watermarks TO {service}_reader;
+
+GRANT SELECT ON TABLE {service}.operator_actions TO {service}_reader;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE {service}.parked_keys TO {service}_api;
 GRANT SELECT ON TABLE {service}.parked_keys TO {service}_reader;

@@ -15,7 +15,7 @@ from pathlib import Path
 import asyncpg
 
 from infra.local.servers import Servers
-from kernel.consumers import checkpoints
+from kernel.consumers import checkpoints, same_log
 from kernel.consumers.fence import Fence
 from kernel.consumers.handler import BatchHandler
 from kernel.consumers.limits import ConsumerLimits
@@ -131,6 +131,7 @@ async def handler(
     listing = Listing(vocabulary.types, [On(vocabulary.Noted, seen.react, react_to_many=many)], [vocabulary.Mentioned])
     fence, reader = Fence(made.database_url, SERVICE, name), LogReader(made.kafka)
     connection = await fence.connection()
+    await same_log.know(connection, name, await reader.topic_ids([made.topic]))
     await checkpoints.create(connection, name, dict.fromkeys(made.partitions, 0))
     since = await checkpoints.list_types(connection, name, listing, datetime.now(UTC))
     metrics = Quiet()

@@ -133,3 +133,14 @@ async def record_facts(database_url: str, facts: Sequence[bytes]) -> None:
         await connection.execute(f"select pg_notify('{SERVICE}_facts', '')")
     finally:
         await connection.close()
+
+
+async def delete_topic(kafka: str, topic: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    try:
+        await admin.delete_topics([topic])
+        while topic in await admin.list_topics():  # noqa: ASYNC110 - told by Kafka
+            await asyncio.sleep(0.05)
+    finally:
+        await admin.close()

@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,15 @@ async def test_records_at_the_tail_that_nobody_delivers_are_found_by_the_sweep(m
     await publish(made.kafka, made.topic, notes_written(made.vocabulary, 200, SUBJECTS))
     seen = Seen()
     consumer = await handler(made, "c", seen)
-    sweep = Sweep("c", consumer, LogReader(made.kafka).ends, lambda: frozenset(made.partitions), Quiet())  # type: ignore[arg-type]
+    reader = LogReader(made.kafka)
+    sweep = Sweep(
+        "c",
+        consumer,
+        reader.ends,
+        partial(reader.topic_ids, [made.topic]),
+        lambda: frozenset(made.partitions),
+        Quiet(),  # type: ignore[arg-type]
+    )
     running = asyncio.create_task(sweep.run())
 
     async def all_seen() -> bool:
