@@ -26,7 +26,7 @@ STATES = {
 
 def standing_of(client_id: str, standing: ClientStanding, at: datetime, policy: Policy) -> api.ClientStanding:
     """Returns the standing at an instant, its score by this policy."""
-    counted = tally(scoring(standing.reports, standing.contacts), policy)
+    counted = tally(scoring(standing.reports, standing.contacts, policy, at), policy)
     since = standing.since(at)
     return api.ClientStanding(
         client_id=client_id,

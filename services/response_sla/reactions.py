@@ -54,6 +54,7 @@ STANDING = (
     SuspensionLapsed,
     BrakeLapsed,
 )
+MEASURES = (ClientBraked, ClientSuspended, SuspensionConfirmed, ClientBanned)
 
 # Withheld messages need no word here: from the suspension's own time on, its client's messages open no wait.
 IGNORED = (ConversationOpened, TherapistImported, MessagesWithheld, MessagesRestored, ClientWarned)
@@ -110,7 +111,7 @@ def note_standing(fact: ForeignFact, now: datetime) -> Sequence[Command]:
         fact_id=fact.envelope.id,
         phases=spans_of(payload.standing),
         lifted=isinstance(payload, ClientReinstated),
-        report_ids=tuple(payload.report_ids) if isinstance(payload, (ClientSuspended, ClientBraked)) else (),
+        report_ids=tuple(payload.report_ids) if isinstance(payload, MEASURES) else (),
     )
     return [NoteStanding(payload.client_id, change, now)]
 

@@ -23,7 +23,7 @@ from holdspace.moderation.v1.events_pb2 import (
 )
 from holdspace.moderation.v1.private_pb2 import BookingLost, ContactSeen, ReportWeighed
 from kernel.gates import Span, Spans, phase, span_at, spans_of
-from services.moderation.domain.reports import Report, scoring
+from services.moderation.domain.reports import Report, braking, close, suspending
 
 GOOD, BRAKED, SUSPENDED, BANNED = "GOOD", "BRAKED", "SUSPENDED", "BANNED"
 CLOSED = (SUSPENDED, BANNED)
@@ -46,6 +46,7 @@ class ClientStanding:
     decided_at: datetime | None = None  # when the phases began; None: nothing was ever decided
     is_provisional: bool = False  # the suspension in force waits for a person to confirm it
     is_reinstated: bool = True  # no measure was taken since a person last gave the standing back
+    grounds: tuple[str, ...] = ()  # the reports that the measure taken last rests on
     warnings: int = 0
     version: int = 0  # facts folded, which is the version of the last one in the stream
     lift_version: int = 0  # of the last reinstatement
@@ -94,7 +95,7 @@ def evolve(standing: ClientStanding, fact: Fact, at: datetime) -> ClientStanding
             decided = replace(report, finding=fact.finding, decided_at=at, moderator_id=fact.moderator_id)
             return with_report(standing, decided)
         case ClientWarned():
-            return replace(standing, warnings=standing.warnings + 1)
+            return replace(standing, warnings=standing.warnings + 1, reports=close(standing.reports))
         case BookingLost():
             return with_lost(standing, fact)
         case _:
@@ -103,27 +104,40 @@ def evolve(standing: ClientStanding, fact: Fact, at: datetime) -> ClientStanding
 
 def with_measure(standing: ClientStanding, fact: StandingFact) -> ClientStanding:
     match fact:
-        case ClientSuspended():
-            return replace(spend(standing, fact.report_ids), is_provisional=fact.provisional, is_reinstated=False)
-        case ClientBraked() | SuspensionConfirmed() | ClientBanned():
-            return replace(standing, is_provisional=False, is_reinstated=False)
+        case ClientBraked() | ClientSuspended():
+            provisional = isinstance(fact, ClientSuspended) and fact.provisional
+            return replace(measured(standing, fact), is_provisional=provisional)
+        case SuspensionConfirmed() | ClientBanned():
+            return replace(measured(standing, fact), is_provisional=False)
         case SuspensionLapsed():
             return replace(standing, is_provisional=False)
         case BrakeLapsed():
             return standing
         case ClientReinstated():
-            # A person judged what scored until now: it alone does not overrule them.
-            judged = [report.report_id for report in scoring(standing.reports, standing.contacts)]
-            judged_on = spend(standing, judged)
             return replace(
-                judged_on,
+                standing,
                 is_provisional=False,
                 is_reinstated=True,
+                grounds=(),
                 lift_version=standing.version,
                 booking_ids_lost=(),
+                reports=close(standing.reports),
             )
         case _:
             assert_never(fact)
+
+
+def measured(
+    standing: ClientStanding, fact: ClientBraked | ClientSuspended | SuspensionConfirmed | ClientBanned
+) -> ClientStanding:
+    """Returns the standing once a measure was taken: by a person, or by the policy, which counts what it rests on."""
+    reports = dict(standing.reports)
+    if fact.moderator_id:
+        reports = close(reports)
+    else:
+        rests = suspending if isinstance(fact, ClientSuspended) else braking
+        reports |= {report_id: rests(reports[report_id]) for report_id in fact.report_ids}
+    return replace(standing, is_reinstated=False, grounds=tuple(fact.report_ids), reports=reports)
 
 
 def with_lost(standing: ClientStanding, fact: BookingLost) -> ClientStanding:
@@ -146,9 +160,3 @@ def report_of(fact: ClientReported, at: datetime) -> Report:
 
 def with_report(standing: ClientStanding, report: Report) -> ClientStanding:
     return replace(standing, reports={**standing.reports, report.report_id: report})
-
-
-def spend(standing: ClientStanding, report_ids: Iterable[str]) -> ClientStanding:
-    """Returns the standing whose named reports cannot suspend, or not again, while nobody decides about them."""
-    spent = {report_id: replace(standing.reports[report_id], spent=True) for report_id in report_ids}
-    return replace(standing, reports={**standing.reports, **spent})

@@ -15,7 +15,7 @@ from holdspace.moderation.v1.events_pb2 import (
 from kernel.errors import Rejected
 from kernel.facts import timestamp
 from services.moderation.domain.client_standing import BANNED, GOOD, SUSPENDED, ClientStanding, Fact, standing_phase
-from services.moderation.domain.measures import braked, suspended, suspension
+from services.moderation.domain.measures import braked, named, suspended, suspension
 from services.moderation.domain.policy import Policy
 
 
@@ -100,7 +100,10 @@ def decide_report(command: DecideReport, standing: ClientStanding) -> list[Fact]
 def warn(command: WarnClient, standing: ClientStanding) -> list[Fact]:
     impartial(command, standing)
     warned = ClientWarned(
-        client_id=command.client_id, moderator_id=command.moderator_id, policy_version=command.policy.version
+        client_id=command.client_id,
+        moderator_id=command.moderator_id,
+        policy_version=command.policy.version,
+        report_ids=opened(standing),
     )
     return [warned]
 
@@ -112,14 +115,14 @@ def brake(command: BrakeClient, standing: ClientStanding) -> list[Fact]:
         raise Rejected("CLIENT_SUSPENDED", "client_id")
     end_in_range(command)
     until = command.until or command.now + command.policy.brake_term
-    return [braked(command.client_id, until, command.policy, moderator_id=command.moderator_id)]
+    return [braked(command.client_id, until, command.policy, opened(standing), command.moderator_id)]
 
 
 def suspend(command: SuspendClient, standing: ClientStanding) -> list[Fact]:
     impartial(command, standing)
     not_banned(command, standing)
     end_in_range(command)
-    return [suspended(command.client_id, command.until, command.policy, moderator_id=command.moderator_id)]
+    return [suspended(command.client_id, command.until, command.policy, opened(standing), command.moderator_id)]
 
 
 def confirm(command: ConfirmSuspension, standing: ClientStanding) -> list[Fact]:
@@ -132,6 +135,7 @@ def confirm(command: ConfirmSuspension, standing: ClientStanding) -> list[Fact]:
         standing=suspension(command.until, command.policy),
         suspended_until=None if command.until is None else timestamp(command.until),
         moderator_id=command.moderator_id,
+        report_ids=judged(standing),
     )
     return [confirmed]
 
@@ -146,6 +150,7 @@ def reinstate(command: ReinstateClient, standing: ClientStanding) -> list[Fact]:
         standing=[standing_phase(GOOD)],
         reinstatement=command.reinstatement,
         moderator_id=command.moderator_id,
+        report_ids=judged(standing),
     )
     return [reinstated]
 
@@ -154,9 +159,22 @@ def ban(command: BanClient, standing: ClientStanding) -> list[Fact]:
     impartial(command, standing)
     not_banned(command, standing)
     banned = ClientBanned(
-        client_id=command.client_id, standing=[standing_phase(BANNED)], moderator_id=command.moderator_id
+        client_id=command.client_id,
+        standing=[standing_phase(BANNED)],
+        moderator_id=command.moderator_id,
+        report_ids=opened(standing),
     )
     return [banned]
+
+
+def opened(standing: ClientStanding) -> list[str]:
+    """Returns the reports that are open before the moderator: undecided or upheld."""
+    return named(report for report in standing.reports.values() if report.is_open)
+
+
+def judged(standing: ClientStanding) -> list[str]:
+    """Returns the reports of the measure that the moderator confirms or ends, and those that are open."""
+    return named(r for r in standing.reports.values() if r.is_open or r.report_id in standing.grounds)
 
 
 def impartial(command: Command, standing: ClientStanding) -> None:

@@ -1,6 +1,6 @@
 """The facts of measures that have an end, with the standing they leave until and after it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from holdspace.kernel.v1.gate_pb2 import Phase
@@ -14,27 +14,28 @@ GROUNDS_MAX = 1_000  # reports a measure names: a fact has a size limit, which m
 
 
 def braked(
-    client_id: str, until: datetime, policy: Policy, *, grounds: Iterable[Report] = (), moderator_id: str = ""
+    client_id: str, until: datetime, policy: Policy, report_ids: Sequence[str], moderator_id: str = ""
 ) -> ClientBraked:
+    """`report_ids` here and below: those it rests on, as `named`."""
     return ClientBraked(
         client_id=client_id,
         standing=[standing_phase(BRAKED, until), standing_phase(GOOD)],
         braked_until=timestamp(until),
-        report_ids=named(grounds),
+        report_ids=report_ids,
         moderator_id=moderator_id,
         policy_version=policy.version,
     )
 
 
 def suspended(
-    client_id: str, until: datetime | None, policy: Policy, *, grounds: Iterable[Report] = (), moderator_id: str = ""
+    client_id: str, until: datetime | None, policy: Policy, report_ids: Sequence[str], moderator_id: str = ""
 ) -> ClientSuspended:
     """Provisional unless a moderator decided it; without an end when `until` is None."""
     fact = ClientSuspended(
         client_id=client_id,
         standing=suspension(until, policy),
         provisional=not moderator_id,
-        report_ids=named(grounds),
+        report_ids=report_ids,
         moderator_id=moderator_id,
         policy_version=policy.version,
     )
@@ -51,6 +52,6 @@ def suspension(until: datetime | None, policy: Policy) -> list[Phase]:
     return [standing_phase(SUSPENDED, until), standing_phase(BRAKED, until + policy.brake_term), standing_phase(GOOD)]
 
 
-def named(grounds: Iterable[Report]) -> list[str]:
+def named(reports: Iterable[Report]) -> list[str]:
     """Returns the reports' ids, the latest when there are too many to name."""
-    return [report.report_id for report in grounds][-GROUNDS_MAX:]
+    return [report.report_id for report in reports][-GROUNDS_MAX:]

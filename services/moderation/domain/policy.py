@@ -27,6 +27,7 @@ class Policy:
     reliability: int  # thousandths, of a reporter who never reported in bad faith
     reliability_lost: int  # thousandths, by each report in bad faith
     open_reports_max: int  # undecided ones of one reporter about one client, as grave as the next or graver
+    upheld_weighs: timedelta  # how long a report that was upheld keeps its weight
     term_max: timedelta  # of a moderator's measure that has an end
 
 
@@ -41,6 +42,7 @@ DEFAULT = Policy(
     reliability=1_000,
     reliability_lost=500,
     open_reports_max=20,
+    upheld_weighs=timedelta(days=180),
     term_max=timedelta(days=3_650),
 )
 

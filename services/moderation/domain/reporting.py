@@ -1,7 +1,7 @@
 """What a report and a first contact lead to under the policy."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,10 +10,10 @@ from holdspace.moderation.v1.private_pb2 import ContactSeen, ReportWeighed
 from kernel.errors import Rejected
 from kernel.gates import Gate
 from services.moderation.domain.client_standing import CLOSED, GOOD, ClientStanding, Fact, after
-from services.moderation.domain.measures import braked, suspended
+from services.moderation.domain.measures import braked, named, suspended
 from services.moderation.domain.policy import Policy
 from services.moderation.domain.reporter import Reporter
-from services.moderation.domain.reports import Report, scoring, tally
+from services.moderation.domain.reports import BRAKE, SUSPENSION, Report, able, may_count, scoring, tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def report(
         in_good_standing=as_client.at(command.now) not in CLOSED,
     )
     told = after(standing, [reported, weighed], command.now)
-    scores = told.reports[command.report_id] in scoring(told.reports, told.contacts)
+    scores = told.reports[command.report_id] in scoring(told.reports, told.contacts, command.policy, command.now)
     return [reported, weighed, *(measure(command, told) if scores else ())]
 
 
@@ -127,20 +127,27 @@ def measure(command: ReportClient | TakeStock, standing: ClientStanding) -> list
     client_id, policy, now = command.client_id, command.policy, command.now
     if standing.at(now) in CLOSED:
         return []
-    votes = scoring(standing.reports, standing.contacts)
+    votes = scoring(standing.reports, standing.contacts, policy, now)
     if grounds := grounds_to_suspend(votes, policy):
-        return [suspended(client_id, now + policy.review, policy, grounds=grounds)]
-    if standing.at(now) == GOOD and tally(votes, policy).reaches(policy.brake):
-        return [braked(client_id, now + policy.brake_term, policy, grounds=votes)]
+        return [suspended(client_id, now + policy.review, policy, named(grounds))]
+    grounds = able(votes, BRAKE, policy)
+    if standing.at(now) == GOOD and tally(grounds, policy).reaches(policy.brake):
+        return [braked(client_id, now + policy.brake_term, policy, named(grounds))]
     return []
 
 
-def grounds_to_suspend(votes: Iterable[Report], policy: Policy) -> list[Report]:
+def grounds_to_suspend(votes: Sequence[Report], policy: Policy) -> list[Report]:
     """Returns the reports that suspend the client, none when they do not.
 
     One that a person decided about suspends nobody at once: whoever decided had every measure at hand.
     """
-    able = [report for report in votes if report.can_suspend]
-    if tally(able, policy).reaches(policy.suspension):
-        return able
-    return [r for r in able if r.severity == policy.suspends_at_once and r.in_good_standing and r.is_undecided]
+    grounds = able(votes, SUSPENSION, policy)
+    if tally(grounds, policy).reaches(policy.suspension):
+        return grounds
+    return [report for report in votes if suspends_at_once(report, policy)]
+
+
+def suspends_at_once(report: Report, policy: Policy) -> bool:
+    """Returns whether one report is enough. Another one of its reporter is as well: it tells of another danger."""
+    is_grave = report.severity == policy.suspends_at_once and report.in_good_standing
+    return is_grave and report.is_undecided and may_count(report, SUSPENSION)

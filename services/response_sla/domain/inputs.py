@@ -36,8 +36,8 @@ class StandingChange:
     """`phases`: from `at` on. Time alone only ever moves a standing toward the
     person, so a lock begins at a change and never between two.
 
-    `lifted`: a person gave the standing back, as against an end by time. `report_ids`: what a measure of the policy
-    rests on; empty for a person's own decision.
+    `lifted`: a person gave the standing back, as against an end by time. `report_ids`: what a measure rests
+    on, whoever took it; empty when a person took it and no report was open.
     """
 
     at: datetime

@@ -96,7 +96,10 @@ def test_a_moderator_brakes_for_a_time_or_as_long_as_the_policy_does() -> None:
     given().when(brake()).then(braked(1 + WEEK, by=MODERATOR))
     decision = given().when(brake(until=30)).then(braked(30, by=MODERATOR))
     assert list(decision.timers) == [Timer("measure-ends", hour(30))]
-    given(braked(WEEK, "r1")).when(brake(until=30)).then(braked(30, by=MODERATOR))
+    reported_twice = (*reported("r1", SPAM), *reported("r2", SPAM, "t2"))
+    given(*reported_twice, braked(WEEK, "r1", "r2")).when(brake(until=30)).then(
+        braked(30, "r1", "r2", by=MODERATOR)
+    )  # fmt: skip
 
 
 @pytest.mark.rule("MO4")
@@ -113,19 +116,19 @@ def test_a_moderator_suspends_for_a_time_or_without_an_end() -> None:
 
 @pytest.mark.rule("MO4")
 def test_a_moderators_suspension_replaces_the_one_there_is_and_its_timer() -> None:
-    shorter = given(*PROVISIONAL).when(suspend(until=10, at=2)).then(suspended(10, by=MODERATOR))
+    shorter = given(*PROVISIONAL).when(suspend(until=10, at=2)).then(suspended(10, "r1", by=MODERATOR))
     assert list(shorter.timers) == [Timer("measure-ends", hour(10))]
-    endless = given(*PROVISIONAL).when(suspend(at=2)).then(suspended(None, by=MODERATOR))
+    endless = given(*PROVISIONAL).when(suspend(at=2)).then(suspended(None, "r1", by=MODERATOR))
     assert list(endless.cancelled_timers) == ["measure-ends"]
     given(*PROVISIONAL, suspended(10, by=MODERATOR)).when(confirm()).refused("NOT_PROVISIONAL", "client_id")
 
 
 @pytest.mark.rule("MO4")
 def test_only_a_person_confirms_a_suspension_and_then_it_does_not_lapse_in_a_day() -> None:
-    decision = given(*PROVISIONAL).when(confirm(at=2)).then(confirmed())
+    decision = given(*PROVISIONAL).when(confirm(at=2)).then(confirmed(None, "r1"))
     assert list(decision.cancelled_timers) == ["measure-ends"]
     assert given(*PROVISIONAL, confirmed()).state.at(hour(1_000)) == "SUSPENDED"
-    timed = given(*PROVISIONAL).when(confirm(until=400, at=2)).then(confirmed(400))
+    timed = given(*PROVISIONAL).when(confirm(until=400, at=2)).then(confirmed(400, "r1"))
     assert list(timed.timers) == [Timer("measure-ends", hour(400))]
     assert given(*PROVISIONAL, confirmed(400)).state.at(hour(400)) == "BRAKED"
 
@@ -152,29 +155,54 @@ def test_an_end_is_ahead_and_at_most_ten_years(measure) -> None:  # noqa: ANN001
 @pytest.mark.parametrize("kind", [LIFTED, REVERSED])
 def test_a_reinstatement_gives_the_standing_back_from_every_measure(kind: int) -> None:
     for measures in (PROVISIONAL, (*PROVISIONAL, confirmed()), (braked(WEEK, by=MODERATOR),), (banned(),)):
-        given(*measures).when(reinstate(kind)).then(reinstated(kind))
+        rest = ["r1"] if PROVISIONAL[0] in measures else []
+        given(*measures).when(reinstate(kind)).then(reinstated(kind, *rest))
         assert given(*measures, reinstated(kind)).state.at(hour(1)) == "GOOD"
     assert list(given(*PROVISIONAL).when(reinstate()).decision().cancelled_timers) == ["measure-ends"]
 
 
 @pytest.mark.rule("MO4")
 def test_a_measure_that_ended_by_time_is_reversed_too_since_what_it_withheld_comes_back() -> None:
-    given(*PROVISIONAL).when(reinstate(REVERSED, at=30)).then(suspension_lapsed(24 + WEEK), reinstated(REVERSED))
+    given(*PROVISIONAL).when(reinstate(REVERSED, at=30)).then(
+        suspension_lapsed(24 + WEEK), reinstated(REVERSED, "r1")
+    )  # fmt: skip
     gone = (*PROVISIONAL, at(hour(24), suspension_lapsed(24 + WEEK)), at(hour(24 + WEEK), brake_lapsed()))
-    given(*gone).when(reinstate(REVERSED, at=500)).then(reinstated(REVERSED))
+    given(*gone).when(reinstate(REVERSED, at=500)).then(reinstated(REVERSED, "r1"))
 
 
 @pytest.mark.rule("MO4")
 def test_there_is_nothing_to_reinstate_before_a_measure_or_twice() -> None:
     given(warned(), *reported("r1", SPAM)).when(reinstate()).refused("NOTHING_TO_REINSTATE", "client_id")
     given(*PROVISIONAL, reinstated()).when(reinstate(REVERSED)).refused("NOTHING_TO_REINSTATE", "client_id")
-    given(*PROVISIONAL, reinstated(), banned()).when(reinstate()).then(reinstated())
+    given(*PROVISIONAL, reinstated(), banned()).when(reinstate()).then(reinstated(LIFTED, "r1"))
 
 
 @pytest.mark.rule("MO4")
 def test_a_ban_has_no_end_and_nothing_but_a_reinstatement_changes_it() -> None:
-    decision = given(*PROVISIONAL).when(ban(at=2)).then(banned())
+    decision = given(*PROVISIONAL).when(ban(at=2)).then(banned("r1"))
     assert list(decision.cancelled_timers) == ["measure-ends"]
     assert given(banned()).state.at(hour(1_000_000)) == "BANNED"
     for command in (brake(), suspend(), ban()):
         given(banned()).when(command).refused("CLIENT_BANNED", "client_id")
+
+
+REVIEWED = (*PROVISIONAL, *reported("r2", SPAM, "t2"), *reported("r3", SPAM, "t3"), decided("r3", DISMISSED, "t3"))
+
+
+@pytest.mark.rule("MO4")
+def test_a_persons_measure_names_the_reports_that_were_open_when_they_decided() -> None:
+    upheld = (*REVIEWED, decided("r2", UPHELD, "t2"))
+    given(*upheld).when(warn()).then(warned("r1", "r2"))
+    given(*upheld).when(suspend(until=50)).then(suspended(50, "r1", "r2", by=MODERATOR))
+    given(*upheld).when(ban()).then(banned("r1", "r2"))
+    braked_by_policy = (*REVIEWED[:1], *REVIEWED[4:])
+    given(*braked_by_policy).when(brake(until=50)).then(braked(50, "r2", by=MODERATOR))
+
+
+@pytest.mark.rule("MO4")
+def test_what_confirms_or_ends_a_measure_names_its_reports_as_well_whatever_was_found_about_them() -> None:
+    found = (*REVIEWED, decided("r1", BAD_FAITH))
+    given(*found).when(confirm()).then(confirmed(None, "r1", "r2"))
+    given(*found).when(reinstate(REVERSED)).then(reinstated(REVERSED, "r1", "r2"))
+    given(*found).when(ban()).then(banned("r2"))
+    given(*found, reinstated(REVERSED, "r1", "r2"), banned("r2")).when(reinstate()).then(reinstated(LIFTED, "r2"))

@@ -177,7 +177,8 @@ def test_the_stored_bytes_fold_to_the_same_standing_on_any_clock(history: list[t
 @for_all(histories())
 def test_the_score_counts_no_reporter_twice_nor_one_the_client_never_wrote_to(history: list[tuple[Any, ...]]) -> None:
     client = lived(history)
-    counted = tally(scoring(client.standing.reports, client.standing.contacts), DEFAULT)
+    standing, now = client.standing, history[-1][0].now if history else START
+    counted = tally(scoring(standing.reports, standing.contacts, DEFAULT, now), DEFAULT)
     votes = list(counted_by_hand([fact for _, fact in client.facts]).values())
     assert (counted.score, counted.reporters) == (sum(votes), len(votes))
 

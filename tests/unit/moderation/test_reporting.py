@@ -23,7 +23,6 @@ from tests.unit.moderation.words import (
     SPAM,
     UPHELD,
     banned,
-    brake_lapsed,
     braked,
     confirmed,
     contact,
@@ -31,7 +30,6 @@ from tests.unit.moderation.words import (
     decided,
     given,
     hour,
-    reinstated,
     report,
     reported,
     suspended,
@@ -279,24 +277,6 @@ def test_a_report_decided_during_the_review_is_not_held_back_when_the_suspension
 @pytest.mark.rule("MO4")
 def test_a_new_dangerous_report_after_a_lapse_suspends_even_by_the_same_reporter() -> None:
     given(*LAPSED).when(report("r2", DANGER, "t1", at=30)).then(*reported("r2", DANGER, "t1"), suspended(54, "r2"))
-
-
-@pytest.mark.rule("MO4")
-def test_the_reports_of_a_lapsed_suspension_still_brake() -> None:
-    gone = (*LAPSED, at(hour(24 + WEEK), brake_lapsed()))
-    given(*gone).when(report("r2", SPAM, "t2", at=200)).then(
-        *reported("r2", SPAM, "t2"), braked(200 + WEEK, "r1", "r2")
-    )
-
-
-@pytest.mark.rule("MO4")
-def test_what_was_reported_before_a_reinstatement_does_not_overrule_it() -> None:
-    seen = (contact_seen("t1"), contact_seen("t2"), contact_seen("t3"), *reported("r1", DANGER), suspended(24, "r1"))
-    lifted = (*seen, *reported("r2", HARASSMENT, "t2"), at(hour(2), reinstated()))
-    given(*lifted).when(report("r3", SPAM, "t3", at=3)).then(
-        *reported("r3", SPAM, "t3"), braked(3 + WEEK, "r1", "r2", "r3")
-    )
-    given(*lifted).when(report("r3", DANGER, "t3", at=3)).then(*reported("r3", DANGER, "t3"), suspended(27, "r3"))
 
 
 @pytest.mark.rule("MO4")

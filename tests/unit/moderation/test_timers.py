@@ -59,9 +59,9 @@ def test_an_end_is_recorded_once_and_not_before_its_time() -> None:
 
 @pytest.mark.rule("MO1")
 def test_an_end_is_recorded_before_whatever_is_decided_after_it() -> None:
-    given(*PROVISIONAL).when(warn(at=30)).then(suspension_lapsed(24 + WEEK), warned())
+    given(*PROVISIONAL).when(warn(at=30)).then(suspension_lapsed(24 + WEEK), warned("r1"))
     decision = given(*PROVISIONAL).when(suspend(until=40, at=30)).then(
-        suspension_lapsed(24 + WEEK), suspended(40, by=MODERATOR)
+        suspension_lapsed(24 + WEEK), suspended(40, "r1", by=MODERATOR)
     )  # fmt: skip
     assert list(decision.timers) == [Timer("measure-ends", hour(40))]
 

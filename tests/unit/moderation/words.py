@@ -157,8 +157,8 @@ def decided(report_id: str, finding: Finding.ValueType, reporter: str = "t1", by
     return ReportDecided(client_id=CLIENT, report_id=report_id, reporter_id=reporter, finding=finding, moderator_id=by)
 
 
-def warned() -> ClientWarned:
-    return ClientWarned(client_id=CLIENT, moderator_id=MODERATOR, policy_version=DEFAULT.version)
+def warned(*report_ids: str) -> ClientWarned:
+    return ClientWarned(client_id=CLIENT, moderator_id=MODERATOR, policy_version=DEFAULT.version, report_ids=report_ids)
 
 
 def braked(until: float, *report_ids: str, by: str = "") -> ClientBraked:
@@ -186,12 +186,13 @@ def suspended(until: float | None, *report_ids: str, by: str = "") -> ClientSusp
     )
 
 
-def confirmed(until: float | None = None) -> SuspensionConfirmed:
+def confirmed(until: float | None = None, *report_ids: str) -> SuspensionConfirmed:
     return SuspensionConfirmed(
         client_id=CLIENT,
         standing=suspended_phases(until),
         suspended_until=None if until is None else timestamp(hour(until)),
         moderator_id=MODERATOR,
+        report_ids=report_ids,
     )
 
 
@@ -201,12 +202,20 @@ def suspended_phases(until: float | None) -> list[Phase]:
     return [told_phase("SUSPENDED", hour(until)), told_phase("BRAKED", hour(until + 7 * DAY)), told_phase("GOOD")]
 
 
-def banned() -> ClientBanned:
-    return ClientBanned(client_id=CLIENT, standing=[told_phase("BANNED")], moderator_id=MODERATOR)
+def banned(*report_ids: str) -> ClientBanned:
+    return ClientBanned(
+        client_id=CLIENT, standing=[told_phase("BANNED")], moderator_id=MODERATOR, report_ids=report_ids
+    )
 
 
-def reinstated(kind: Reinstatement.ValueType = LIFTED) -> ClientReinstated:
-    return ClientReinstated(client_id=CLIENT, standing=[told_phase("GOOD")], reinstatement=kind, moderator_id=MODERATOR)
+def reinstated(kind: Reinstatement.ValueType = LIFTED, *report_ids: str) -> ClientReinstated:
+    return ClientReinstated(
+        client_id=CLIENT,
+        standing=[told_phase("GOOD")],
+        reinstatement=kind,
+        moderator_id=MODERATOR,
+        report_ids=report_ids,
+    )
 
 
 def suspension_lapsed(braked_until: float) -> SuspensionLapsed:

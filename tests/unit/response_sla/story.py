@@ -56,8 +56,8 @@ def suspended(at: float, until: float | None = None, *report_ids: str) -> Standi
     return StandingChange(hour(at), 3, f"suspended-{at}", phases, report_ids=report_ids)
 
 
-def banned(at: float) -> StandingChange:
-    return StandingChange(hour(at), 3, f"banned-{at}", told_spans(("BANNED", None)))
+def banned(at: float, *report_ids: str) -> StandingChange:
+    return StandingChange(hour(at), 3, f"banned-{at}", told_spans(("BANNED", None)), report_ids=report_ids)
 
 
 def braked(at: float) -> StandingChange:

@@ -76,17 +76,18 @@ def test_a_report_and_its_decision_are_noted_with_their_place_in_the_clients_str
 
 @pytest.mark.rule("SL4", "MO4")
 @pytest.mark.parametrize("fact", STANDING)
-def test_only_a_reinstatement_is_a_lift_and_only_measures_of_the_policy_name_their_reports(fact: Any) -> None:
+def test_only_a_reinstatement_is_a_lift_and_every_measure_is_noted_with_the_reports_it_rests_on(fact: Any) -> None:
     changed = fact(client_id="client", standing=[phase("BRAKED", AT), phase("GOOD")])
-    rests_on_reports = fact in (moderation.ClientSuspended, moderation.ClientBraked)
-    if rests_on_reports:
+    lifts = fact is moderation.ClientReinstated
+    names_reports = "report_ids" in fact.DESCRIPTOR.fields_by_name
+    if names_reports:
         changed.report_ids.append("r1")
     change = StandingChange(
         at=AT,
         version=7,
         fact_id="f1",
         phases=(Span("BRAKED", AT), Span("GOOD")),
-        lifted=fact is moderation.ClientReinstated,
-        report_ids=("r1",) if rests_on_reports else (),
+        lifted=lifts,
+        report_ids=("r1",) if names_reports and not lifts else (),
     )
     assert reaction_to(changed) == [NoteStanding("client", change, NOW)]

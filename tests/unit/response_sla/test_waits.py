@@ -279,6 +279,15 @@ def test_bad_faith_brings_the_wait_back_even_where_the_report_alone_had_the_clie
 
 
 @pytest.mark.rule("SL4")
+def test_bad_faith_brings_the_wait_back_also_after_a_person_confirmed_or_banned_on_that_report() -> None:
+    story = given(client_writes(0), reported(3), suspended(3, 27, "r1"))
+    for measures in ([suspended(8, None, "r1")], [suspended(8, None, "r1"), banned(9, "r1")], [banned(9, "r1")]):
+        story.when(*measures).then(excluded(FIRST, 0, final=False))
+        story.when(*measures, decided(20, BAD_FAITH)).then(opened(FIRST, 0))
+        story.when(*measures, decided(20, UPHELD)).then(excluded(FIRST, 0, final=True))
+
+
+@pytest.mark.rule("SL4")
 def test_a_suspension_with_other_grounds_voids_the_wait_that_bad_faith_brings_back() -> None:
     given(client_writes(0), reported(3), suspended(3, 27, "r1", "r2")).when(decided(9, BAD_FAITH)).then(
         voided(FIRST, 0, 3)

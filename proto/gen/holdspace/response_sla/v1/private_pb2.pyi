@@ -215,7 +215,7 @@ class StandingNoted(_message.Message):
 
     @_builtins.property
     def report_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The reports a measure of the policy rests on; empty for a person's own decision."""
+        """The reports a measure rests on; empty for a decision of a person before whom no report was open."""
 
     @_builtins.property
     def decided_at(self) -> _timestamp_pb2.Timestamp: ...
