@@ -28,7 +28,7 @@ def under_age_row(_: StoredFact, fact: ClientFoundUnderAge) -> tuple[object, ...
 
 
 READ_MODEL = ReadModel(
-    revision=2,
+    revision=3,
     tables=HERE / "read_model.sql",
     statements=queries(HERE / "projections.sql"),
     writes={
@@ -37,7 +37,7 @@ READ_MODEL = ReadModel(
             Each("set_state", lambda _, fact: (fact.client_id, State.UNREADABLE.value)),
             Each("count_unreadable", lambda read, fact: (fact.client_id, read.occurred_at)),
         ],
-        AgeAssured: [Each("set_finding", assured_row)],
+        AgeAssured: [Each("set_assured", assured_row)],
         ClientFoundUnderAge: [Each("set_finding", under_age_row)],
         AgeAssuranceRevoked: [Each("end_assurance", lambda _, fact: (fact.client_id, State.REVOKED.value))],
         UnderAgeReversed: [Each("forget", lambda _, fact: (fact.client_id,))],

@@ -42,6 +42,8 @@ from tests.running import ServiceProcess
 
 RIGHTS = tuple(f"age_verification.{name}" for name in ("verify", "revoke", "reverse", "read"))
 
+OVERRULED = ("FAILED_PRECONDITION", "EVIDENCE_OVERRULED", "token")
+
 Token = Callable[..., str]
 
 
@@ -174,8 +176,12 @@ async def test_under_age_is_final_until_an_operator_reverses_it(
     assert await refused(stub.RequestVerification(asked)) == under_age
 
     reverse = ReverseUnderAgeRequest(request_id=fresh(), operator_id="operator", client_id=client)
+    before = [token(), token(over_18=False), token(readable=False)]
     reversed_ = await stub.ReverseUnderAge(reverse)
+    for old in before:
+        assert await refused(stub.SubmitProviderToken(submit(client, old))) == OVERRULED
     assert (await status(stub, client, reversed_.revision)).state == AGE_STATE_UNKNOWN
+    await asyncio.sleep(1)  # Tokens are issued in whole seconds.
     assert (await stub.SubmitProviderToken(submit(client, token()))).result == AGE_STATE_ASSURED
     names = [fact.DESCRIPTOR.name for fact in (ClientFoundUnderAge, UnderAgeReversed, AgeAssured)]
     assert await published(module_database_url, client) == names
@@ -194,11 +200,34 @@ async def test_an_assurance_ends_by_its_own_time_or_by_an_operator(
     revoke = RevokeAssuranceRequest(request_id=fresh(), operator_id="operator", client_id=client)
     assert await refused(stub.RevokeAssurance(revoke)) == ("FAILED_PRECONDITION", "NOT_ASSURED", "client_id")
     await stub.SubmitProviderToken(submit(client, token()))
+    before = token()
     revoked = await stub.RevokeAssurance(revoke)
+    assert await refused(stub.SubmitProviderToken(submit(client, before))) == OVERRULED
     told = await status(stub, client, revoked.revision)
     assert (told.state, told.assurance_level) == (AGE_STATE_REVOKED, ASSURANCE_LEVEL_SUBSTANTIAL)
     assert not told.HasField("expires_at")
     assert (await published(module_database_url, client))[-1] == AgeAssuranceRevoked.DESCRIPTOR.name
+
+
+@pytest.mark.rule("AV3")
+async def test_of_two_results_the_one_that_holds_longer_is_told_whichever_came_last(
+    stub: Any, client: str, token: Token
+) -> None:
+    long = await stub.SubmitProviderToken(submit(client, token(method="long")))
+    short = await stub.SubmitProviderToken(
+        submit(client, token(method="short", assurance_level="HIGH", result_lifetime_seconds=60))
+    )
+    assert short.expires_at == long.expires_at
+    told = await status(stub, client, short.revision)
+    assert (told.expires_at, told.method, told.assurance_level) == (
+        long.expires_at,
+        "long",
+        ASSURANCE_LEVEL_SUBSTANTIAL,
+    )
+    longer = token(method="longer", assurance_level="HIGH", result_lifetime_seconds=2 * 365 * 86_400)
+    told = await status(stub, client, (await stub.SubmitProviderToken(submit(client, longer))).revision)
+    assert (told.method, told.assurance_level) == ("longer", ASSURANCE_LEVEL_HIGH)
+    assert told.expires_at.seconds > long.expires_at.seconds
 
 
 @pytest.mark.rule("AV1")

@@ -80,13 +80,15 @@ class State(Enum):
 @dataclass(frozen=True, slots=True)
 class ClientAge:
     """`otherwise`: the state when no assurance holds, by what happened last. `unreadable_at`: when evidence could not
-    be made out, since the last time it could. `evidence`: what the last evidence comes to by itself.
+    be made out, since the last time it could. `evidence`: what the last evidence comes to by itself. `overruled_at`:
+    when evidence was last overruled; what was issued until then counts no more.
     """
 
     assured_until: datetime | None = None
     otherwise: State = State.UNKNOWN
     unreadable_at: tuple[datetime, ...] = ()
     evidence: State = State.UNKNOWN
+    overruled_at: datetime | None = None
 
     def state_at(self, now: datetime) -> State:
         """An assurance that holds outweighs a verification under way."""
@@ -109,6 +111,7 @@ def take(command: TakeEvidence, age: ClientAge) -> Decision:
     if isinstance(evidence, Refused):
         raise Rejected(evidence.reason, evidence.field)
     must_be_open(age)
+    must_not_be_overruled(evidence, age)
     return Decision(
         [finding_of(command, evidence, age)], claims=[NameClaim(f"receipt-{evidence.receipt_sha256.hex()}")]
     )
@@ -136,19 +139,19 @@ def finding_of(command: TakeEvidence, evidence: Unreadable | Over18 | UnderAge, 
             )
         case Over18():
             must_have_attempts(command, age)
-            return assured(command, evidence)
+            return assured(command, evidence, age)
         case _:
             assert_never(evidence)
 
 
-def assured(command: TakeEvidence, evidence: Over18) -> AgeAssured:
+def assured(command: TakeEvidence, evidence: Over18, age: ClientAge) -> AgeAssured:
     if evidence.expires_at <= command.now:
         raise Rejected("RESULT_EXPIRED", "token")
     if evidence.level < command.policy.level_min:
         raise Rejected("ASSURANCE_TOO_LOW", "token")
     return AgeAssured(
         client_id=command.client_id,
-        age=[phase("ASSURED", evidence.expires_at), phase("EXPIRED")],
+        age=[phase("ASSURED", later(age.assured_until, evidence.expires_at)), phase("EXPIRED")],
         method=evidence.method,
         assurance_level=evidence.level,
         issued_at=timestamp(evidence.issued_at),
@@ -160,6 +163,16 @@ def assured(command: TakeEvidence, evidence: Over18) -> AgeAssured:
 def must_be_open(age: ClientAge) -> None:
     if age.otherwise is State.UNDER_AGE:
         raise Rejected("CLIENT_UNDER_AGE", "client_id")
+
+
+def must_not_be_overruled(evidence: Unreadable | Over18 | UnderAge, age: ClientAge) -> None:
+    """Evidence of the same instant as the decision may be what it overruled, so it counts no more either."""
+    if age.overruled_at is not None and evidence.issued_at <= age.overruled_at:
+        raise Rejected("EVIDENCE_OVERRULED", "token")
+
+
+def later(one: datetime | None, other: datetime) -> datetime:
+    return other if one is None else max(one, other)
 
 
 def must_have_attempts(command: RequestVerification | TakeEvidence, age: ClientAge) -> None:
@@ -197,7 +210,7 @@ def evolve(age: ClientAge, fact: Fact, at: datetime) -> ClientAge:
         case AgeAssured():
             return replace(
                 age,
-                assured_until=instant(fact.expires_at),
+                assured_until=later(age.assured_until, instant(fact.expires_at)),
                 otherwise=State.EXPIRED,
                 unreadable_at=(),
                 evidence=State.ASSURED,
@@ -207,8 +220,15 @@ def evolve(age: ClientAge, fact: Fact, at: datetime) -> ClientAge:
                 age, assured_until=None, otherwise=State.UNDER_AGE, unreadable_at=(), evidence=State.UNDER_AGE
             )
         case AgeAssuranceRevoked():
-            return replace(age, assured_until=None, otherwise=State.REVOKED)
+            return replace(age, assured_until=None, otherwise=State.REVOKED, overruled_at=at)
         case UnderAgeReversed():
-            return replace(age, assured_until=None, otherwise=State.UNKNOWN, unreadable_at=(), evidence=State.UNKNOWN)
+            return replace(
+                age,
+                assured_until=None,
+                otherwise=State.UNKNOWN,
+                unreadable_at=(),
+                evidence=State.UNKNOWN,
+                overruled_at=at,
+            )
         case _:
             assert_never(fact)

@@ -140,7 +140,6 @@ def test_under_age_is_final_until_an_appeal_reverses_it() -> None:
     for sentences, command in ((REQUESTING, REQUEST), (TAKING, taking(OVER_18)), (TAKING, taking(UNREADABLE))):
         sentences.given(under_age()).when(command).refused("CLIENT_UNDER_AGE", "client_id")
     REVERSING.given(under_age()).when(REVERSE).then(REVERSED)
-    TAKING.given(under_age(), REVERSED).when(taking(OVER_18)).then(assured())
 
 
 @pytest.mark.rule("AV3")
@@ -196,6 +195,66 @@ def test_what_clients_say_of_themselves_is_recorded_and_opens_nothing() -> None:
     DECLARING.given().when(DeclareAge("c", True, START)).then(declared)
     assert state(declared) is State.UNKNOWN
     assert state(assured(), AgeSelfDeclared(client_id="c")) is State.ASSURED
+
+
+OVERRULED = {
+    "a revocation": (assured(), at(START, REVOKED)),
+    "a reversal": (under_age(), at(START, REVERSED)),
+    "a reversal, by the last of two decisions": (
+        at(START - 2 * DAY, assured()),
+        at(START - DAY, REVOKED),
+        under_age(),
+        at(START, REVERSED),
+    ),
+}
+WITH_LEVEL = {"level": ASSURANCE_LEVEL_SUBSTANTIAL}
+
+
+@pytest.mark.rule("AV3")
+@pytest.mark.parametrize("decision", OVERRULED)
+def test_evidence_issued_before_a_decision_that_overruled_evidence_or_at_that_instant_counts_no_more(
+    decision: str,
+) -> None:
+    given = TAKING.given(*OVERRULED[decision])
+    for issued in (START - DAY, START - timedelta(microseconds=1), START):
+        said = {**SAID, "issued_at": issued}
+        for old in (
+            Over18(**said, **WITH_LEVEL, expires_at=EXPIRES),
+            UnderAge(**said, **WITH_LEVEL),
+            Unreadable(**said),
+        ):
+            given.when(taking(old, START + DAY)).refused("EVIDENCE_OVERRULED", "token")
+
+
+@pytest.mark.rule("AV3")
+@pytest.mark.parametrize("decision", OVERRULED)
+def test_evidence_issued_after_the_decision_that_overruled_evidence_counts_again(decision: str) -> None:
+    said = {**SAID, "issued_at": START + SECOND}
+    new = TAKING.given(*OVERRULED[decision])
+    [over_18] = new.when(taking(Over18(**said, **WITH_LEVEL, expires_at=EXPIRES), START + DAY)).decision().facts
+    [found] = new.when(taking(UnderAge(**said, **WITH_LEVEL), START + DAY)).decision().facts
+    assert (type(over_18), type(found)) == (AgeAssured, ClientFoundUnderAge)
+
+
+@pytest.mark.rule("AV3")
+def test_a_result_with_an_earlier_end_is_recorded_and_shortens_no_longer_one_that_holds() -> None:
+    sooner = EXPIRES - DAY
+    decision = TAKING.given(assured()).when(taking(replace(OVER_18, expires_at=sooner))).decision()
+    [recorded] = decision.facts
+    assert list(recorded.age) == [phase("ASSURED", EXPIRES), phase("EXPIRED")]  # type: ignore[attr-defined]
+    assert recorded.expires_at == timestamp(sooner)  # type: ignore[attr-defined]
+    both = (assured(), recorded)
+    assert (state(*both, now=sooner), state(*both, now=EXPIRES)) == (State.ASSURED, State.EXPIRED)
+
+
+@pytest.mark.rule("AV3")
+def test_a_longer_result_that_no_longer_holds_lends_nothing_to_a_shorter_one() -> None:
+    sooner = EXPIRES - DAY
+    after = replace(OVER_18, expires_at=sooner, issued_at=START + SECOND)
+    for facts in ((assured(), at(START, REVOKED)), (assured(), under_age(), at(START, REVERSED))):
+        [recorded] = TAKING.given(*facts).when(taking(after, START + DAY)).decision().facts
+        assert list(recorded.age) == [phase("ASSURED", sooner), phase("EXPIRED")]  # type: ignore[attr-defined]
+        assert state(*facts, recorded, now=sooner) is State.EXPIRED
 
 
 def test_an_operator_takes_back_only_an_assurance_that_holds() -> None:

@@ -62,12 +62,14 @@ class AgeAssured(_message.Message):
     """Of the provider and its receipt; the receipt itself is not kept."""
     @_builtins.property
     def age(self) -> _containers.RepeatedCompositeFieldContainer[_gate_pb2.Phase]:
-        """ASSURED until expires_at, then EXPIRED."""
+        """ASSURED until the latest end of the results that hold, then EXPIRED."""
 
     @_builtins.property
     def issued_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
-    def expires_at(self) -> _timestamp_pb2.Timestamp: ...
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """Of this result; another may hold for longer."""
+
     def __init__(
         self,
         *,

@@ -44,6 +44,10 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """There is no result that holds now."""
     REASON_NOT_UNDER_AGE: _Reason.ValueType  # 9
     """The client was not found to be under 18."""
+    REASON_EVIDENCE_OVERRULED: _Reason.ValueType  # 10
+    """The evidence was issued before an operator revoked a result or reversed UNDER_AGE, or at that instant. It counts no
+    more; nothing was recorded. Evidence issued since may suffice.
+    """
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why evidence was not taken or a result not changed."""
@@ -67,6 +71,10 @@ REASON_NOT_ASSURED: Reason.ValueType  # 8
 """There is no result that holds now."""
 REASON_NOT_UNDER_AGE: Reason.ValueType  # 9
 """The client was not found to be under 18."""
+REASON_EVIDENCE_OVERRULED: Reason.ValueType  # 10
+"""The evidence was issued before an operator revoked a result or reversed UNDER_AGE, or at that instant. It counts no
+more; nothing was recorded. Evidence issued since may suffice.
+"""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 class _AgeState:
@@ -186,7 +194,7 @@ class SubmitProviderTokenResponse(_message.Message):
     revision: _builtins.str
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
-        """Set for ASSURED."""
+        """Set for ASSURED: until when the client is assured. A result that holds for longer is not shortened by this one."""
 
     def __init__(
         self,
@@ -369,7 +377,9 @@ class GetAgeStatusResponse(_message.Message):
     ATTEMPTS_LEFT_FIELD_NUMBER: _builtins.int
     state: Global___AgeState.ValueType
     method: _builtins.str
-    """Name of the provider's method; set for ASSURED, EXPIRED, REVOKED and UNDER_AGE, as is the level."""
+    """Name of the provider's method, of the result that holds longest; set for ASSURED, EXPIRED, REVOKED and UNDER_AGE, as
+    is the level.
+    """
     assurance_level: _events_pb2.AssuranceLevel.ValueType
     attempts_left: _builtins.int
     """How many times evidence may turn out unreadable before the client has to wait."""
