@@ -89,6 +89,11 @@ class Metrics:
             "Age of the oldest fact not known to be in Kafka; 0 when there is none.",
             registry=registry,
         )
+        self._watermarks_failed = Counter(
+            "holdspace_relay_watermarks_failed",
+            "Watermarks that could not be written everywhere: facts go on, gates that rest on them close.",
+            registry=registry,
+        )
         self._relay_active = Gauge(
             "holdspace_relay_active", "1 in the process that holds the lease.", registry=registry
         )
@@ -100,6 +105,7 @@ class Metrics:
         self._retried = counter("holdspace_consumer_retries", "Batches tried again: something did not answer.", by)
         self._parked = counter("holdspace_parked_records", "Records put aside until an operator redrives them.", by)
         self._parked_keys = gauge("holdspace_parked_keys", "Keys whose records are put aside now.", by)
+        self._held = gauge("holdspace_consumer_held_records", "Records that wait for a watermark to cover them.", by)
         self._disordered = counter(
             "holdspace_consumer_disordered",
             "Records found that no relay sent where they stand: look for who else writes to the topic.",
@@ -151,6 +157,9 @@ class Metrics:
     def outbox_age_seconds(self, seconds: float) -> None:
         self._outbox_age.set(seconds)
 
+    def watermark_failed(self) -> None:
+        self._watermarks_failed.inc()
+
     def relay_active(self, active: bool) -> None:
         self._relay_active.set(active)
 
@@ -168,6 +177,9 @@ class Metrics:
 
     def parked_keys(self, consumer: str, keys: int) -> None:
         self._parked_keys.labels(consumer).set(keys)
+
+    def held(self, consumer: str, records: int) -> None:
+        self._held.labels(consumer).set(records)
 
     def disordered(self, consumer: str) -> None:
         self._disordered.labels(consumer).inc()

@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 
 from kernel.backoff import backoff_seconds
 from kernel.clock import Clock
-from kernel.consumers import checkpoints, faust_app, same_log
+from kernel.consumers import checkpoints, faust_app, horizon, same_log
 from kernel.consumers.fence import Fence
 from kernel.consumers.follower import WatermarkFollower
 from kernel.consumers.halt import halt, halted_after
@@ -134,9 +134,10 @@ class Consumer:
         connection = await self._fence.connection()
         await same_log.know(connection, self.name, topic_ids)
         await checkpoints.create(connection, self.name, begins)
+        known = await horizon.load(connection, self.name)
         since = await checkpoints.list_types(connection, self.name, self._listing, self._clock.now())
         return BatchHandler(
-            self.name, self._listing, since, self._fence, self._reader, self._metrics, self._limits, self._jitter
+            self.name, self._listing, since, self._fence, self._reader, self._metrics, self._limits, self._jitter, known
         )
 
     async def _catch_up(self, handler: BatchHandler) -> None:
@@ -171,7 +172,14 @@ class Consumer:
                 self._metrics,
             )
             follower = WatermarkFollower(
-                self.name, topics, settings.database_url, settings.service, self._reader, self._metrics, self._clock
+                self.name,
+                topics,
+                settings.database_url,
+                settings.service,
+                self._reader,
+                handler.horizon,
+                self._metrics,
+                self._clock,
             )
             try:
                 await self._start(app)

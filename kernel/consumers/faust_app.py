@@ -22,7 +22,7 @@ from yarl import URL
 from kernel.consumers.limits import ConsumerLimits
 from kernel.consumers.reader import record_of
 from kernel.consumers.records import Partition, Record
-from kernel.consumers.topic_ids import topic_ids
+from kernel.relay.topic_ids import topic_ids
 from kernel.tasks import is_being_cancelled
 
 FETCH_WAIT_SECONDS = 1.0

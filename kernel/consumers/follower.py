@@ -1,25 +1,32 @@
 """Follows the watermarks of a consumer's topics and saves those it has reached."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from uuid import UUID
 
 import asyncpg
+import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from kernel.clock import Clock
 from kernel.consumers import checkpoints, watermarks
+from kernel.consumers.horizon import Horizon
 from kernel.consumers.limits import ConsumerMetrics
 from kernel.consumers.passing import is_passing
 from kernel.consumers.reader import LogReader
 from kernel.consumers.watermarks import Pending, Saver
 from kernel.relay.publisher import watermark_topic
+from kernel.relay.topic_ids import topic_ids
 from kernel.store.connections import connect
 
 # Watermarks trickle in, one per partition and second; they are taken together, twice a second at most.
 PAUSE_SECONDS = 0.4
 WAIT_MS = 600
 RETRY_SECONDS = 1.0
+LOOK_SECONDS = 3.0  # between two looks whether a topic was made anew
+
+log = structlog.get_logger()
 
 
 class WatermarkFollower:
@@ -30,6 +37,7 @@ class WatermarkFollower:
         database_url: str,
         service: str,
         reader: LogReader,
+        horizon: Horizon,
         metrics: ConsumerMetrics,
         clock: Clock,
     ) -> None:
@@ -38,8 +46,11 @@ class WatermarkFollower:
         self._database_url = database_url
         self._service = service
         self._reader = reader
+        self._horizon = horizon
         self._metrics = metrics
         self._clock = clock
+        self._known: dict[str, UUID] = {}  # ids of watermark topics, as last seen
+        self._missing: list[str] = []
 
     async def run(self) -> None:
         """Never returns; what does not answer is asked again."""
@@ -52,16 +63,43 @@ class WatermarkFollower:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _follow(self) -> None:
+        """Follows for as long as the watermark topics are the ones they are now. Those made anew are read from their
+        start: what was written before they were found is not written again.
+        """
         role, path = f"{self._service}_api", f"{self._service}, public"
         # What a crash forgets is said again a second later.
         connection = await connect(self._database_url, role=role, search_path=path, synchronous_commit="off")
         try:
             async with self._reader.consumer(*self._about) as kafka:
-                pending, saver = Pending(), Saver(connection, self._consumer)
-                while True:
-                    await self._step(kafka, connection, pending, saver)
+                found = await self._topic_ids(kafka)
+                await self._begin_again(kafka, found)
+                self._known |= found
+                pending, saver = Pending(self._horizon), Saver(connection, self._consumer)
+                while await self._still(kafka, found):
+                    until = asyncio.get_running_loop().time() + LOOK_SECONDS
+                    while asyncio.get_running_loop().time() < until:
+                        await self._step(kafka, connection, pending, saver)
         finally:
             connection.terminate()
+
+    async def _topic_ids(self, kafka: AIOKafkaConsumer) -> dict[str, UUID]:
+        return await topic_ids(kafka._client, self._about)  # noqa: SLF001 - aiokafka has no such request
+
+    async def _begin_again(self, kafka: AIOKafkaConsumer, found: Mapping[str, UUID]) -> None:
+        anew = {topic for topic, topic_id in found.items() if self._known.get(topic, topic_id) != topic_id}
+        places = [place for place in kafka.assignment() if place.topic in anew]
+        if places:
+            log.warning("watermark topics were made anew", consumer=self._consumer, topics=sorted(anew))
+            await kafka.seek_to_beginning(*places)
+
+    async def _still(self, kafka: AIOKafkaConsumer, found: Mapping[str, UUID]) -> bool:
+        """Whether the topics are those found. While they are missing, what is left is followed."""
+        now = await self._topic_ids(kafka)
+        missing = sorted(self._about.keys() - now.keys())
+        if missing and missing != self._missing:
+            log.warning("watermark topics are missing: gates that rest on them close", topics=missing)
+        self._missing = missing
+        return all(found.get(topic) == topic_id for topic, topic_id in now.items())
 
     async def _step(
         self, kafka: AIOKafkaConsumer, connection: asyncpg.Connection, pending: Pending, saver: Saver

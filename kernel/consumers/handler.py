@@ -7,7 +7,7 @@ is missing is read, what cannot be taken in is parked. For its own faults the ca
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import datetime
 from uuid import UUID
 
@@ -16,8 +16,10 @@ from aiokafka.errors import KafkaError
 
 from kernel.backoff import backoff_seconds
 from kernel.consumers import checkpoints, parking, same_log
+from kernel.consumers.batches import Gap, by_partition, not_yet_taken
 from kernel.consumers.checkpoints import Mark, Marks
 from kernel.consumers.fence import Fence, Held
+from kernel.consumers.horizon import Horizon, Unproven
 from kernel.consumers.lanes import BEHIND, Done, Lanes
 from kernel.consumers.limits import Ceiling, ConsumerLimits, ConsumerMetrics
 from kernel.consumers.listing import Listing, Task
@@ -25,6 +27,7 @@ from kernel.consumers.passing import BatchTimeSpent, is_passing
 from kernel.consumers.reader import LogReader
 from kernel.consumers.records import Lane, Partition, Record
 from kernel.consumers.redrive import redrive_page
+from kernel.consumers.watermarks import Reached
 from kernel.errors import Poison
 from kernel.facts import UnknownFactType
 from kernel.relay import headers as relay_headers
@@ -34,21 +37,12 @@ from kernel.store.connections import LOST
 log = structlog.get_logger()
 
 OPENED_BETWEEN_TURNS = 100  # records
+HOLD_SECONDS = 0.5  # between two looks for a watermark
 NOTHING = Mark(0, 0)
 
 
 Ahead = dict[Record, tuple[Headers, Task | None]]
 """Records that were opened before their turn: their headers, and what is to be done."""
-
-
-class Gap(Exception):  # noqa: N818 - names the finding
-    """Records between the checkpoint and what came are missing."""
-
-    def __init__(self, partition: Partition, low: int, high: int) -> None:
-        super().__init__(f"{partition.topic}, partition {partition.number}, offsets {low} to {high}")
-        self.partition = partition
-        self.low = low
-        self.high = high
 
 
 class BatchHandler:
@@ -67,6 +61,7 @@ class BatchHandler:
         metrics: ConsumerMetrics,
         limits: ConsumerLimits,
         jitter: Callable[[], float],
+        horizon: Horizon | None = None,
     ) -> None:
         self._consumer = consumer
         self._listing = listing
@@ -77,6 +72,8 @@ class BatchHandler:
         self._limits = limits
         self._jitter = jitter
         self._ceiling = Ceiling(limits)
+        self.horizon = horizon or Horizon()
+        self._claims: dict[tuple[Partition, int], bool] = {}  # whether it was found false, by partition and offset
         self._turn = asyncio.Lock()
 
     async def handle(self, records: Sequence[Record]) -> None:
@@ -126,6 +123,8 @@ class BatchHandler:
                 continue
             except Gap as gap:
                 await self._fill(gap)
+            except Unproven as claim:
+                await self._prove(claim)
             except Exception as error:
                 if not is_passing(error):
                     raise
@@ -143,6 +142,29 @@ class BatchHandler:
         except (KafkaError, *LOST) as error:
             log.warning("consumer cannot read a gap yet", consumer=self._consumer, reason=repr(error))
             await asyncio.sleep(backoff_seconds(3, self._jitter))
+
+    async def _prove(self, claim: Unproven) -> None:
+        """Asks the watermarks about it. One written behind the record decides; until there is one the record is held,
+        and all that follow it: nothing is taken, so gates that rest on this consumer go stale and close.
+        """
+        told: Sequence[Reached] = ()
+        with suppress(KafkaError):
+            told = await self._reader.watermarks(claim.partition)
+        for each in told:
+            self.horizon.raise_to(each.source, each.position)
+        place = claim.partition, claim.offset
+        if self.horizon.reaches(claim.source, claim.position):
+            self._claims.pop(place, None)
+        elif any(each.source == claim.source and each.end_offset > claim.offset for each in told):
+            self._claims[place] = True
+        elif place not in self._claims:
+            self._claims[place] = False
+            log.warning(
+                "consumer holds a record until a watermark covers it", consumer=self._consumer, claim=str(claim)
+            )
+        self._metrics.held(self._consumer, list(self._claims.values()).count(False))
+        if self._claims.get(place) is False:
+            await asyncio.sleep(HOLD_SECONDS)
 
     async def _read(self, ranges: Mapping[Partition, range]) -> None:
         async with aclosing(self._reader.pages_of(ranges)) as pages:
@@ -164,9 +186,9 @@ class BatchHandler:
                 await asyncio.gather(coming, return_exceptions=True)
 
     async def _once(self, records: Sequence[Record], done: Done, ahead: Ahead) -> None:
-        by_partition = _by_partition(records)
-        async with self._fence.hold(by_partition) as held:
-            taken = {p: _not_yet_taken(p, each, held.next_offsets[p]) for p, each in by_partition.items()}
+        parts = by_partition(records)
+        async with self._fence.hold(parts) as held:
+            taken = {p: not_yet_taken(p, each, held.next_offsets[p]) for p, each in parts.items()}
             fresh = {partition: each for partition, each in taken.items() if each}
             if not fresh:
                 return
@@ -182,6 +204,8 @@ class BatchHandler:
             self._ceiling.count(sum(map(len, fresh.values())) - len(work.failed), len(work.failed), parked_keys)
             next_offsets = {partition: each[-1].offset + 1 for partition, each in fresh.items()}
             await checkpoints.advance(held.connection, self._consumer, next_offsets, marks)
+        for (_, source), mark in marks.items():
+            self.horizon.raise_to(source, mark.position)
         self._metrics.handled(self._consumer, len(done))
         self._metrics.rejected(self._consumer, sum(done.values()))
         self._metrics.parked(self._consumer, len(work.failed) + len(behind))
@@ -230,6 +254,10 @@ class BatchHandler:
         mark = marks.get(place) or held.marks.get(place, NOTHING)
         if mark.covers(headers.position):
             return None  # Sent twice by the relay.
+        if not self.horizon.reaches(headers.source, headers.position):
+            if not self._claims.get((partition, record.offset)):
+                raise Unproven(partition, record.offset, headers.source, headers.position)
+            return Task(record, poison=f"{headers.source} has not reached position {headers.position}")
         task = known[1] if known else self._listing.task(record, headers, self._since)
         if task is not None and task.poison:
             return task  # And its position is not believed.
@@ -246,20 +274,3 @@ class BatchHandler:
         log.error(
             "a record before this one had a position that is not its own", consumer=self._consumer, **told, **place
         )
-
-
-def _by_partition(records: Iterable[Record]) -> dict[Partition, list[Record]]:
-    """Returns each record once, in order: after a rebalance a batch can hold the same offsets twice."""
-    found: dict[tuple[str, int], dict[int, Record]] = {}
-    for record in records:
-        found.setdefault((record.topic, record.partition), {})[record.offset] = record
-    return {Partition(*place): [each[offset] for offset in sorted(each)] for place, each in found.items()}
-
-
-def _not_yet_taken(partition: Partition, records: Sequence[Record], next_offset: int) -> list[Record]:
-    """Raises Gap when records are missing before or between these."""
-    fresh = [record for record in records if record.offset >= next_offset]
-    for expected, record in enumerate(fresh, next_offset):
-        if record.offset != expected:
-            raise Gap(partition, next_offset, record.offset)
-    return fresh

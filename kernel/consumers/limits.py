@@ -39,6 +39,9 @@ class ConsumerMetrics(Protocol):
     def retried(self, consumer: str) -> None:
         """A batch had to be tried again because something it needs did not answer."""
 
+    def held(self, consumer: str, records: int) -> None:
+        """Records now held because no watermark covers their position yet."""
+
     def disordered(self, consumer: str) -> None:
         """A record came below the mark of its source that cannot have been taken: the mark's own record was false."""
 

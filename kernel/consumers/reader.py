@@ -6,15 +6,18 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import KafkaError, KafkaTimeoutError, OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord
 
 from kernel.consumers.records import Partition, Record
-from kernel.consumers.topic_ids import topic_ids
+from kernel.consumers.watermarks import Reached, read_watermark
+from kernel.relay.publisher import watermark_topic
+from kernel.relay.topic_ids import topic_ids
 from kernel.tasks import is_being_cancelled
 
 PAGE_RECORDS_MAX = 2_000
 WAIT_MS = 2_000
+WATERMARKS_MAX = 100  # each source writes one a second
 REQUEST_TIMEOUT_MS = 8_000
 
 
@@ -68,6 +71,22 @@ class LogReader:
         async with self.consumer() as consumer:
             begins = await consumer.beginning_offsets([TopicPartition(*partition) for partition in partitions])
         return {Partition(*partition): begin for partition, begin in begins.items()}
+
+    async def watermarks(self, partition: Partition) -> list[Reached]:
+        """Returns the last watermarks written about a partition, oldest first. Raises KafkaError, also if none come."""
+        place = TopicPartition(watermark_topic(partition.topic), partition.number)
+        found: list[Reached | None] = []
+        async with self.consumer() as consumer:
+            begin = (await consumer.beginning_offsets([place]))[place]
+            end = (await consumer.end_offsets([place]))[place]
+            consumer.assign([place])
+            consumer.seek(place, max(begin, end - WATERMARKS_MAX))
+            while await consumer.position(place) < end:
+                fetched = await consumer.getmany(place, timeout_ms=WAIT_MS)
+                if not fetched:
+                    raise KafkaTimeoutError(f"no records of {place.topic} came in time")
+                found += [read_watermark(record.value) for record in fetched[place]]
+        return [each for each in found if each is not None]
 
     async def hint(self, group: str, next_offsets: Mapping[Partition, int]) -> None:
         """Moves the group's committed offsets, which are only a hint, to where its checkpoints are.

@@ -6,7 +6,6 @@ shared by all processes of a consumer, and so are the watermarks reached.
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,9 +14,10 @@ from aiokafka.structs import ConsumerRecord
 from google.protobuf.message import DecodeError
 
 from holdspace.kernel.v1.envelope_pb2 import Watermark
+from kernel.consumers.horizon import Horizon
 from kernel.consumers.records import Partition
 from kernel.facts import instant
-from kernel.relay.headers import SOURCE
+from kernel.relay.headers import BIGINT_MAX, SOURCE
 
 # A consumer that is behind keeps the oldest and thins out the rest: freshness then moves in longer steps.
 PENDING_MAX = 240
@@ -58,24 +58,35 @@ class Reached:
     end_offset: int
 
 
+def read_watermark(value: bytes | None) -> Reached | None:
+    """Returns what a record of a watermark topic says, None when it is no watermark."""
+    try:
+        seen = Watermark.FromString(value or b"")
+        if SOURCE.match(seen.source) and 0 <= seen.position <= BIGINT_MAX:
+            return Reached(seen.source, seen.position, instant(seen.store_time), seen.end_offset)
+    except (DecodeError, ValueError, OverflowError):
+        pass
+    return None
+
+
 class Pending:
     """Watermarks seen and not yet reached, by partition and source, in the order they were written."""
 
-    def __init__(self) -> None:
+    def __init__(self, horizon: Horizon) -> None:
+        self._horizon = horizon
         self._waiting: dict[tuple[Partition, str], list[Reached]] = {}
 
     def add(self, records: Iterable[ConsumerRecord], topics: Mapping[str, str]) -> None:
         """Takes records of watermark topics, and the topic that each of those is about; passes over anything else."""
         for record in records:
-            with suppress(DecodeError, ValueError, OverflowError):
-                seen = Watermark.FromString(record.value or b"")
-                if not SOURCE.match(seen.source):
-                    continue
-                reached = Reached(seen.source, seen.position, instant(seen.store_time), seen.end_offset)
-                waiting = self._waiting.setdefault((Partition(topics[record.topic], record.partition), seen.source), [])
-                waiting.append(reached)
-                if len(waiting) > PENDING_MAX:
-                    del waiting[1::2]
+            seen = read_watermark(record.value)
+            if seen is None:
+                continue
+            self._horizon.raise_to(seen.source, seen.position)
+            waiting = self._waiting.setdefault((Partition(topics[record.topic], record.partition), seen.source), [])
+            waiting.append(seen)
+            if len(waiting) > PENDING_MAX:
+                del waiting[1::2]
 
     def take_reached(self, next_offsets: Mapping[Partition, int]) -> dict[Partition, list[Reached]]:
         """Removes what lies at or below the checkpoints; returns the last of each partition and source."""

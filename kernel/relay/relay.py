@@ -51,6 +51,9 @@ class RelayMetrics(Protocol):
     def outbox_age_seconds(self, seconds: float) -> None:
         """Age of the oldest fact that is not known to be in Kafka; 0 when there is none. Set once a second."""
 
+    def watermark_failed(self) -> None:
+        """A watermark could not be written to every partition; it is tried again a second later."""
+
     def relay_active(self, active: bool) -> None:
         """Whether this process holds the lease."""
 
@@ -111,6 +114,7 @@ class Relay:
         self._topics: Mapping[str, str] = {fact_type.name: fact_type.topic for fact_type in fact_types}
         self._metrics = metrics
         self._jitter = jitter
+        self._watermarks_written = True  # as far as is known
         self._failures = 0  # in a row; what Kafka acknowledges ends the row
         self._stopping = asyncio.Event()
         self._position = 0  # up to here Kafka has acknowledged everything
@@ -250,9 +254,24 @@ class Relay:
             while self._position < moment["head"]:
                 self._advanced.clear()
                 await self._advanced.wait()
-            with self._expecting_an_answer():
+            try:
                 await kafka.watermark(source, self._position, moment["store_time"])
+            except KafkaError as error:
+                self._without_watermarks(repr(error))
+            else:
+                self._with_watermarks()
             await asyncio.sleep(WATERMARK_SECONDS)
+
+    def _without_watermarks(self, reason: str) -> None:
+        self._metrics.watermark_failed()
+        if self._watermarks_written:
+            log.warning("watermarks cannot be written: facts go on, gates that rest on them close", reason=reason)
+        self._watermarks_written = False
+
+    def _with_watermarks(self) -> None:
+        if not self._watermarks_written:
+            log.info("watermarks are written again")
+        self._watermarks_written = True
 
     def _outgoing(self, facts: Facts, after: int, source: str) -> Iterator[Outgoing]:
         """Yields what is published of the facts, in order. Raises UnknownFactType or Poison."""

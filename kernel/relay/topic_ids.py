@@ -6,7 +6,7 @@ aiokafka speaks the metadata protocol up to version 5; ids come with version 10.
 
 from collections.abc import Collection
 from io import BytesIO
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
 from aiokafka.client import AIOKafkaClient
@@ -91,18 +91,28 @@ class _Metadata(Request[_Question]):  # type: ignore[misc]
         return request_struct_class([(NO_TOPIC_ID, topic, {}) for topic in self._topics], False, False, {})
 
 
+class Described(NamedTuple):
+    topic_id: UUID
+    partitions: int
+
+
 async def topic_ids(client: AIOKafkaClient, topics: Collection[str]) -> dict[str, UUID]:
     """Returns the id of every topic that exists. Raises KafkaError when Kafka does not answer."""
+    return {topic: found.topic_id for topic, found in (await described(client, topics)).items()}
+
+
+async def described(client: AIOKafkaClient, topics: Collection[str]) -> dict[str, Described]:
+    """Returns id and number of partitions of every topic that exists. Raises KafkaError when Kafka does not answer."""
     node = client.get_random_node()
     if node is None or not await client.ready(node):
         raise NodeNotReadyError
     answer: Any = await client.send(node, _Metadata(sorted(topics)))
     found = {}
-    for error_code, name, topic_id, *_ in answer.topics:
+    for error_code, name, topic_id, _, partitions, *_ in answer.topics:
         error: type[KafkaError] = for_code(error_code)
         if error is UnknownTopicOrPartitionError:
             continue
         if error_code:
             raise error(name)
-        found[name] = topic_id
+        found[name] = Described(topic_id, len(partitions))
     return found
