@@ -22,7 +22,9 @@ class Fold(Generic[S]):
 
 
 class Loaded(NamedTuple):
-    """A stream as folded up to a version. `at`: when its last fact occurred."""
+    """A stream as folded up to a version. `at`: when its latest fact occurred, which after an import need
+    not be the last.
+    """
 
     state: Any
     version: int
@@ -69,10 +71,11 @@ class Folded:
         return await self._on_from(Loaded(fold.initial, 0, BEGINNING_OF_TIME), stream, fold, version)
 
     async def _on_from(self, known: Loaded, stream: str, fold: Fold[Any], up_to: int | None = None) -> Loaded:
-        state, version, at = known.state, known.version, known.at
+        state, version, latest = known.state, known.version, known.at
         for recorded in await self._store.read_stream(stream, version, up_to):
             envelope = open_envelope(recorded.fact)
             at = instant(envelope.occurred_at)
+            latest = max(latest, at)
             state = fold.evolve(state, self._fact_types.payload(envelope), at)
             version = recorded.version
-        return Loaded(state, version, at)
+        return Loaded(state, version, latest)

@@ -11,6 +11,7 @@ from kernel.store.connections import LOST
 
 FAILED = 1
 ASKED_WRONGLY = 2
+INCOMPLETE = 3  # done to the end, but not all of it could be
 
 
 class CommandError(click.ClickException):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import BinaryIO, cast
 
+from holdspace.messaging.v1.events_pb2 import SIDE_CLIENT, SIDE_THERAPIST, SIDE_UNSPECIFIED, Side
 from holdspace.messaging.v1.service_pb2 import ImportLine, RejectedLine
 from kernel.errors import Rejected
 from kernel.facts import EPOCH, timestamp
@@ -19,6 +20,7 @@ SECONDS = range(4_102_444_800)  # 1970 to 2099; milliseconds taken for seconds a
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 GZIP_MAGIC = b"\x1f\x8b"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+ROLES: Mapping[str, Side.ValueType] = {"client": SIDE_CLIENT, "therapist": SIDE_THERAPIST}
 
 # What reading a damaged .gz raises; BadGzipFile is an OSError.
 DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile)
@@ -31,21 +33,22 @@ class Said:
     sender: str
     recipient: str
     sent_at: datetime
+    side: Side.ValueType = SIDE_UNSPECIFIED  # of the sender
 
 
 def read_trace(line: bytes) -> Said:
-    """Takes `sender receiver seconds`, separated by blanks. Raises Rejected, as does every reader of a format."""
+    """Takes `sender receiver seconds [role]`, separated by blanks. Raises Rejected, as does every reader."""
     fields = line.decode(errors="replace").split()
-    if len(fields) != 3:
+    if len(fields) not in (3, 4):
         raise Rejected("LINE_MALFORMED")
-    sender, recipient, seconds = fields
+    sender, recipient, seconds, *role = fields
     if not (seconds.isascii() and seconds.isdecimal() and len(seconds) < 20):
         raise Rejected("FIELD_MALFORMED", "sent_at")
-    return Said(sender, recipient, read_seconds(int(seconds)))
+    return Said(sender, recipient, read_seconds(int(seconds)), *map(read_role, role))
 
 
 def read_json(line: bytes) -> Said:
-    """Takes an object with `sender`, `receiver` and `sent_at`; whatever else it has is left alone."""
+    """Takes an object with `sender`, `receiver`, `sent_at` and perhaps `role`; whatever else it has is left alone."""
     try:
         fields = json.loads(line)
     except (ValueError, RecursionError):
@@ -59,10 +62,19 @@ def read_json(line: bytes) -> Said:
             raise Rejected("FIELD_MALFORMED", field)
     at = fields["sent_at"]
     sent_at = read_rfc_3339(at) if isinstance(at, str) else read_seconds(at)
-    return Said(str(fields["sender"]), str(fields["receiver"]), sent_at)
+    side = read_role(fields["role"]) if "role" in fields else SIDE_UNSPECIFIED
+    return Said(str(fields["sender"]), str(fields["receiver"]), sent_at, side)
 
 
 FORMATS: Mapping[str, Callable[[bytes], Said]] = {"trace": read_trace, "jsonl": read_json}
+
+
+def read_role(role: object) -> Side.ValueType:
+    """Takes what the sender is: client or therapist."""
+    side = ROLES.get(role) if isinstance(role, str) else None
+    if side is None:
+        raise Rejected("FIELD_MALFORMED", "sender")
+    return side
 
 
 def read_seconds(seconds: int) -> datetime:
@@ -96,10 +108,14 @@ def unpacked(file: BinaryIO) -> BinaryIO:
     return content
 
 
-def read(content: BinaryIO, form: str, source: str) -> Iterator[ImportLine | RejectedLine]:
-    """Yields every line in order, numbered from 1. A blank line is rejected unless it is the last."""
+def read(content: BinaryIO, form: str, source: str, *, has_header: bool = False) -> Iterator[ImportLine | RejectedLine]:
+    """Yields every line in order, numbered from 1 as an editor does; a header has its number too, and is passed over.
+    A blank line is rejected unless it is the last.
+    """
     blank = 0
     for number, line in enumerate(_raw_lines(content), 1):
+        if has_header and number == 1:
+            continue
         if blank:
             yield RejectedLine(line=blank, reason="LINE_BLANK")
         blank = 0 if line.strip() else number
@@ -114,16 +130,25 @@ def _read_line(number: int, line: bytes, form: str, source: str) -> ImportLine |
         said = FORMATS[form](line)
         return ImportLine(
             line=number,
-            sender_id=_id(source, said.sender, "sender_id"),
-            recipient_id=_id(source, said.recipient, "recipient_id"),
+            sender_id=person_id(source, said.sender, "sender_id"),
+            recipient_id=person_id(source, said.recipient, "recipient_id"),
             sent_at=timestamp(said.sent_at),
+            sender=said.side,
         )
     except Rejected as rejected:
+        if number == 1 and _names_columns(line):
+            return RejectedLine(line=1, reason="LINE_IS_HEADER")
         return RejectedLine(line=number, reason=rejected.reason, field=rejected.field)
 
 
-def _id(source: str, raw: str, field: str) -> str:
-    """Returns our id of a person of the other system; two systems may both have a person 12."""
+def _names_columns(line: bytes) -> bool:
+    """Says whether the line looks like a header: words in place of a sender, a receiver and a time."""
+    words = line.replace(b",", b" ").replace(b";", b" ").split()
+    return len(words) in (3, 4) and all(word.replace(b"_", b"").isalpha() for word in words)
+
+
+def person_id(source: str, raw: str, field: str) -> str:
+    """Returns our id of a person of the other system; two systems may both have a person 12. Raises Rejected."""
     ours = f"{source}-{raw}"
     if not raw or not is_id(ours):
         raise Rejected("FIELD_MALFORMED", field)

@@ -37,7 +37,7 @@ def holdspace(local: Path | None) -> None:
     HOLDSPACE_MESSAGING, HOLDSPACE_RESPONSE_SLA, HOLDSPACE_TOKEN. What is not given is taken from the local stack, if
     one runs on this machine.
 
-    Exit codes: 0 done; 1 could not be done, or not all of it; 2 asked wrongly.
+    Exit codes: 0 done; 1 could not be done, or not all of it; 2 asked wrongly; 3 done, but for what is named (import).
     """
 
 

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from holdspace.messaging.v1.events_pb2 import SIDE_CLIENT, SIDE_THERAPIST, Side
+
 CONVERSATIONS = 600
 DAYS = 90
 
@@ -13,6 +15,7 @@ class Line(NamedTuple):
     sender: str
     recipient: str
     sent_at: datetime
+    side: Side.ValueType = SIDE_CLIENT  # of the sender
 
 
 def history(seed: int, therapists: Sequence[str], name: str, until: datetime) -> list[Line]:
@@ -27,7 +30,7 @@ def history(seed: int, therapists: Sequence[str], name: str, until: datetime) ->
             at += timedelta(hours=chance.lognormvariate(1.2, 1.0))
             if chance.random() < 0.15:
                 break  # Nobody answered.
-            lines.append(Line(therapist, client, at))
+            lines.append(Line(therapist, client, at, SIDE_THERAPIST))
             at += timedelta(hours=chance.lognormvariate(2.5, 1.0))
     return sorted((line for line in lines if line.sent_at < until), key=lambda line: line.sent_at)
 

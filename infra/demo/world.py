@@ -65,11 +65,17 @@ class World:
         for batch in numbered(lines, IMPORT_LINES_MAX):
             messages = [
                 ImportLine(
-                    line=number, sender_id=line.sender, recipient_id=line.recipient, sent_at=timestamp(line.sent_at)
+                    line=number,
+                    sender_id=line.sender,
+                    recipient_id=line.recipient,
+                    sent_at=timestamp(line.sent_at),
+                    sender=line.side,
                 )
                 for number, line in batch
             ]
-            request = ImportMessagesRequest(request_id=fresh(), source=self.name, lines=messages)
+            request = ImportMessagesRequest(
+                request_id=fresh(), source=self.name, operator_id="operator", lines=messages
+            )
             told = await self.callers.messaging.ImportMessages(request, timeout=60)
             imported, revision = imported + told.imported, told.revision
         return imported, revision

@@ -5,16 +5,15 @@ from kernel.gates import COPY_GATE, gate_of
 from kernel.routes import Route
 from services.messaging.domain.conversation import (
     Conversation,
-    ImportMessage,
     RestoreMessages,
     SendMessage,
     WithholdMessages,
     evolve,
-    import_message,
     restore,
     send,
     withhold,
 )
+from services.messaging.domain.history import ImportMessage, import_message
 
 CONVERSATION = Fold(Conversation(), evolve)
 
@@ -39,7 +38,13 @@ ROUTES = [
             "enrolment": gate_of("enrolment", "therapist_id"),
         },
     ),
-    Route(ImportMessage, on_conversation, CONVERSATION, import_message),
+    Route(
+        ImportMessage,
+        on_conversation,
+        CONVERSATION,
+        import_message,
+        reads={"sender": gate_of("enrolment", "sender_id"), "recipient": gate_of("enrolment", "recipient_id")},
+    ),
     Route(WithholdMessages, on_conversation, CONVERSATION, withhold),
     Route(RestoreMessages, on_conversation, CONVERSATION, restore),
     COPY_GATE,

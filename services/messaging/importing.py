@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from holdspace.messaging.v1.service_pb2 import (
+    GuessedRoles,
     ImportLine,
     ImportMessagesRequest,
     ImportMessagesResponse,
@@ -17,7 +18,9 @@ from kernel.grpc.reads import Reads
 from kernel.ids import Ids
 from kernel.requests import call_request
 from kernel.routes import Asked
-from services.messaging.domain.conversation import ImportMessage
+from kernel.store.interface import Request
+from services.messaging.domain.conversation import Conversation, pair
+from services.messaging.domain.history import ImportMessage
 
 LINES_AT_ONCE_MAX = 256  # two batches of the store's: others' messages do not wait for a whole call of lines
 
@@ -29,12 +32,16 @@ class Report:
     imported: int = 0
     repeated: int = 0
     rejected: list[RejectedLine] = field(default_factory=list)
+    guessed: dict[str, GuessedRoles] = field(default_factory=dict)  # by conversation
     position: int = 0
 
     def add(self, line: ImportLine, told: Handled | Exception) -> None:
         """Takes what became of a line. Raises what is no rejection."""
         if isinstance(told, Rejected):
-            self.rejected.append(RejectedLine(line=line.line, reason=told.reason, field=told.field))
+            # A line is the request that its number names: another content under it is a changed line.
+            changed = told.reason == "REQUEST_REUSED"
+            reason, at_fault = ("LINE_CHANGED", "line") if changed else (told.reason, told.field)
+            self.rejected.append(RejectedLine(line=line.line, reason=reason, field=at_fault))
             return
         if isinstance(told, Exception):
             raise told
@@ -43,6 +50,9 @@ class Report:
             self.repeated += 1
         else:
             self.imported += 1
+        conversation: Conversation = told.state
+        if conversation.is_guessed:
+            self.guessed[conversation.conversation_id] = GuessedRoles(**pair(conversation))
 
 
 class Importing:
@@ -53,12 +63,18 @@ class Importing:
         self._ids = ids
 
     async def lines(self, request: ImportMessagesRequest, call: CallContext) -> ImportMessagesResponse:
-        """Conversations go side by side, the lines of one in order. Raises what `CommandPath.run` does but Rejected."""
+        """Conversations go side by side, the lines of one in order. Raises Rejected when a line has no number, and what
+        `CommandPath.run` does but Rejected.
+        """
+        for place, line in enumerate(request.lines):
+            if not line.line:  # Taken without it, the others would tell who wrote first.
+                raise Rejected("FIELD_MALFORMED", f"lines[{place}].line")
         report = Report()
+        listed = frozenset(request.therapist_ids)
         lines = list(request.lines)  # Each look into a repeated field makes its messages' wrappers anew.
         for first in range(0, len(lines), LINES_AT_ONCE_MAX):
             some = lines[first : first + LINES_AT_ONCE_MAX]
-            asked = [self._asked(request.source, line, call) for line in some]
+            asked = [self._asked(request, line, listed, call) for line in some]
             for line, told in zip(some, await self._path.run_all(asked, call.deadline), strict=True):
                 report.add(line, told)
         return ImportMessagesResponse(
@@ -66,17 +82,30 @@ class Importing:
             repeated_lines=report.repeated,
             rejected=report.rejected,
             revision=self._reads.revision(report.position),
+            guessed=report.guessed.values(),
         )
 
-    def _asked(self, source: str, line: ImportLine, call: CallContext) -> Asked:
+    def _asked(
+        self, request: ImportMessagesRequest, line: ImportLine, listed: frozenset[str], call: CallContext
+    ) -> Asked:
         command = ImportMessage(
-            source=source,
+            source=request.source,
+            part=request.part,
             line=line.line,
             sender_id=line.sender_id,
             recipient_id=line.recipient_id,
+            sender=line.sender,
+            therapist_ids=listed,
             message_id=self._ids.new(),
             today=self._clock.now(),
             now=instant(line.sent_at),
         )
-        identity = call_request(call.scope, "ImportMessages", f"{source}/{line.line}", line)
-        return Asked(command, identity, call.origin._replace(imported_from=source))
+        return Asked(command, line_request(request, line), call.origin._replace(imported_from=request.source))
+
+
+def line_request(request: ImportMessagesRequest, line: ImportLine) -> Request:
+    """Returns the identity of a line, whoever imports it, and whatever is said of the roles in it. It is remembered for
+    some time across all conversations; the line's own conversation knows it for good.
+    """
+    said = ImportLine(sender_id=line.sender_id, recipient_id=line.recipient_id, sent_at=line.sent_at)
+    return call_request("import", "ImportMessages", f"{request.source}/{line.line}/{request.part}", said)

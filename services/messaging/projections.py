@@ -1,5 +1,6 @@
 """Messaging's facts as rows: conversations. Their messages are read from the facts themselves."""
 
+from datetime import datetime
 from pathlib import Path
 
 from holdspace.kernel.v1.gate_pb2 import GateCopied
@@ -10,6 +11,7 @@ from holdspace.messaging.v1.events_pb2 import (
     MessagesWithheld,
     TherapistImported,
 )
+from kernel.facts import instant
 from kernel.projected import AddOfStream, Each, LastOfStream
 from kernel.read_model import ReadModel
 from kernel.replay import StoredFact
@@ -25,6 +27,11 @@ def opened_row(fact: StoredFact, opened: ConversationOpened) -> tuple[object, ..
     return (opened.conversation_id, opened.client_id, opened.therapist_id, at, 0, at)
 
 
+def latest_at(fact: StoredFact, sent: MessageSent) -> datetime:
+    """Returns when the conversation's latest message was sent: history can come after what is later."""
+    return instant(sent.imported.latest_at) if sent.imported.HasField("latest_at") else fact.occurred_at
+
+
 READ_MODEL = ReadModel(
     tables=HERE / "read_model.sql",
     indexes=HERE / "read_model_indexes.sql",
@@ -34,12 +41,12 @@ READ_MODEL = ReadModel(
         MessageSent: [
             LastOfStream(
                 "count_messages",
-                lambda fact, sent: (sent.conversation_id, sent.sequence, fact.occurred_at),
+                lambda fact, sent: (sent.conversation_id, sent.sequence, latest_at(fact, sent)),
             )
         ],
         MessagesWithheld: [Each("withhold", lambda _, m: (m.conversation_id, list(m.sequences)))],
         MessagesRestored: [Each("restore", lambda _, m: (m.conversation_id, list(m.sequences)))],
     },
     ignores=[GateCopied, TherapistImported],
-    revision=3,
+    revision=4,
 )

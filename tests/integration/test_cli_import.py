@@ -19,6 +19,7 @@ import pytest
 from holdspace.messaging.v1.events_pb2 import SIDE_CLIENT, SIDE_THERAPIST
 from infra.local import keys
 from infra.local.servers import Servers
+from kernel.facts import open_envelope
 from kernel.queries import Queries
 from services.messaging.domain.conversation import conversation_id
 from services.messaging.messages import Messages
@@ -64,7 +65,7 @@ def write(path: Path, trace: list[tuple[str, str, int]]) -> Path:
 
 
 def command(messaging: ServiceProcess, path: Path, *more: str) -> tuple[list[str], dict[str, str]]:
-    token = keys.mint(messaging.credentials, subject="operator", kind="service", scope=["messaging.import"])
+    token = keys.mint(messaging.credentials, subject="operator", kind="service", scope=["messaging.import", "act_for"])
     environment = {**os.environ, "HOLDSPACE_MESSAGING": messaging.target, "HOLDSPACE_TOKEN": token}
     return [sys.executable, "-m", "infra.cli", "import", str(path), "--source", "old", *more], environment
 
@@ -139,7 +140,7 @@ async def test_a_file_is_imported_once_however_often_it_is_run_with_its_bad_line
     for counts in ("imported 1500, repeated 0, rejected 4", "imported 0, repeated 1500, rejected 4"):
         done = run(messaging, path)
         rejects = tmp_path / "trace.txt.old.rejects"
-        assert done.returncode == 1
+        assert done.returncode == 3
         assert done.stdout.startswith(counts)
         assert done.stderr.endswith(f"Error: 4 lines were rejected: {rejects}\n")
         assert [json.loads(line) for line in rejects.read_text().splitlines()] == reasons
@@ -188,7 +189,129 @@ def test_json_lines_are_known_by_the_name_of_the_file(shared: ServiceProcess, tm
     path = tmp_path / "export.jsonl"
     path.write_text('{"sender": 1, "receiver": "b", "sent_at": "2020-01-31T10:00:00+01:00"}\n')
     assert run(shared, path).stdout.startswith("imported 1, repeated 0, rejected 0")
-    assert run(shared, path, "--format", "trace").returncode == 1
+    assert run(shared, path, "--format", "trace").returncode == 3
+
+
+@pytest.mark.rule("PL6", "PL10")
+async def test_a_corrected_line_is_imported_and_the_rejects_stay_until_all_of_them_are_in(
+    messaging: ServiceProcess, database_url: str, tmp_path: Path
+) -> None:
+    trace = seeded_trace(40, people=5)
+    path, rejects = write(tmp_path / "trace.txt", trace), tmp_path / "trace.txt.old.rejects"
+    good = path.read_text().splitlines()
+    bad = {number: f"{good[number]}x" for number in (0, 20, 30)}
+    path.write_text("\n".join(bad.get(number, line) for number, line in enumerate(good)))
+    done = run(messaging, path)
+    assert (done.returncode, done.stdout.split(" in ")[0]) == (3, "imported 37, repeated 0, rejected 3")
+
+    path.write_text("\n".join(bad[20] if number == 20 else line for number, line in enumerate(good)))
+    done = run(messaging, path)
+    assert (done.returncode, done.stdout.split(" in ")[0]) == (3, "imported 2, repeated 37, rejected 1")
+    assert [json.loads(line)["line"] for line in rejects.read_text().splitlines()] == [21]
+
+    path.write_text("\n".join(good))
+    done = run(messaging, path)
+    assert (done.returncode, done.stdout.split(" in ")[0]) == (0, "imported 1, repeated 39, rejected 0")
+    assert not rejects.exists()
+    found = await conversations(database_url)
+    assert {pair: sorted(messages, key=lambda m: m[1]) for pair, messages in found.items()} == expected(trace)
+
+    path.write_text("\n".join([*good[:-1], good[-1].replace(str(trace[-1][2]), str(trace[-1][2] + 5))]))
+    done = run(messaging, path)
+    assert (done.returncode, done.stdout.split(" in ")[0]) == (3, "imported 0, repeated 39, rejected 1")
+    assert json.loads(rejects.read_text()) == {"line": 40, "reason": "LINE_CHANGED", "field": "line"}
+
+
+@pytest.mark.rule("PL6")
+async def test_what_was_imported_is_known_when_no_request_is_remembered_any_more_and_nothing_is_lost_or_doubled(
+    messaging: ServiceProcess, database_url: str, tmp_path: Path
+) -> None:
+    trace = seeded_trace(60, people=6)
+    first, second = write(tmp_path / "first.txt", trace[:30]), write(tmp_path / "second.txt", trace[30:])
+    for path in (first, second):
+        assert run(messaging, path).stdout.startswith("imported 30, repeated 0, rejected 0")
+    connection = await asyncpg.connect(database_url, server_settings={"role": "messaging_owner"})
+    await connection.execute("truncate messaging.requests_call, messaging.requests_call_previous")
+    await connection.close()
+    messaging.kill()
+    messaging.start()
+
+    for path in (first, second):
+        done = run(messaging, path)
+        assert (done.returncode, done.stdout.split(" in ")[0]) == (0, "imported 0, repeated 30, rejected 0")
+    copied = write(tmp_path / "copy.txt", trace[:30])
+    assert run(messaging, copied).stdout.startswith("imported 0, repeated 0, rejected 30")
+    assert run(messaging, copied, "--part", "first.txt").stdout.startswith("imported 0, repeated 30, rejected 0")
+    assert await conversations(database_url) == expected(trace)
+
+
+@pytest.mark.rule("PL6", "PL8")
+def test_who_the_therapist_is_comes_from_the_lines_or_a_list_and_a_guess_is_said_to_be_one(
+    shared: ServiceProcess, tmp_path: Path
+) -> None:
+    guesses, listed = tmp_path / "a.txt.guess.guessed", tmp_path / "therapists.txt"
+    path = tmp_path / "a.txt"
+    path.write_text(f"c t {START}\nt c {START + 1}\nc u {START} client\n")
+    done = run(shared, path, "--source", "guess")
+    assert done.returncode == 0
+    assert done.stdout.endswith(f"\nguessed the therapist of 1 conversation, and enrolled nobody by it: {guesses}\n")
+    [guess] = map(json.loads, guesses.read_text().splitlines())
+    assert (guess["client"], guess["therapist"]) == ("guess-c", "guess-t")
+
+    listed.write_text("t\n\nu\n")
+    done = run(shared, path, "--source", "list", "--therapists", str(listed))
+    assert (done.returncode, "guessed" in done.stdout) == (0, False)
+
+    path.write_text(f"c t {START} therapist\nc u {START} client\n")
+    done = run(shared, path, "--source", "both", "--therapists", str(listed))
+    [rejected] = map(json.loads, (tmp_path / "a.txt.both.rejects").read_text().splitlines())
+    assert (done.returncode, rejected) == (3, {"line": 1, "reason": "ROLES_CONFLICT", "field": "sender"})
+
+
+@pytest.mark.rule("PL6")
+def test_a_header_is_passed_over_and_lines_keep_the_numbers_of_the_file(shared: ServiceProcess, tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text(f"\ufeffsender receiver sent_at\r\nh1 h2 {START}\r\nh1 h2 soon\r\n")
+    done = run(shared, path, "--header")
+    assert (done.returncode, done.stdout.split(" in ")[0]) == (3, "imported 1, repeated 0, rejected 1")
+    assert json.loads((tmp_path / "a.txt.old.rejects").read_text())["line"] == 3
+    done = run(shared, path)
+    assert done.stdout.startswith("imported 0, repeated 1, rejected 2")
+    assert '"reason": "LINE_IS_HEADER"' in (tmp_path / "a.txt.old.rejects").read_text()
+
+
+async def test_an_interrupted_run_leaves_the_rejects_of_the_lines_it_did_not_look_at(
+    messaging: ServiceProcess, database_url: str, tmp_path: Path
+) -> None:
+    trace = seeded_trace(3_000)
+    path, rejects = write(tmp_path / "trace.txt", trace), tmp_path / "trace.txt.old.rejects"
+    good = path.read_text().splitlines()
+    path.write_text("\n".join([f"{good[0]}x", *good[1:-1], f"{good[-1]}x"]))
+    assert run(messaging, path).returncode == 3
+    path.write_text("\n".join([*good[:-1], f"{good[-1]}x"]))
+    path.write_bytes(gzip.compress(path.read_bytes())[:-4_000])  # It ends midway.
+    done = run(messaging, path)
+    assert done.returncode == 1
+    assert "cannot be unpacked to its end" in done.stderr
+    assert [json.loads(line)["line"] for line in rejects.read_text().splitlines()] == [3_000]
+
+
+@pytest.mark.rule("PL6")
+async def test_who_imported_is_on_record_whether_a_person_or_a_service_for_one(
+    messaging: ServiceProcess, database_url: str, tmp_path: Path
+) -> None:
+    for kind, subject, scope in (("person", "ann", []), ("service", "tool", ["act_for"])):
+        path = tmp_path / f"{kind}.txt"
+        path.write_text(f"{kind} t {START}\n")
+        token = keys.mint(messaging.credentials, subject=subject, kind=kind, scope=["messaging.import", *scope])
+        who = () if kind == "person" else ("--operator", "bob")
+        assert run(messaging, path, *who, HOLDSPACE_TOKEN=token).returncode == 0
+    connection = await asyncpg.connect(database_url, server_settings={"role": "messaging_reader"})
+    facts = await connection.fetch("select fact from messaging.facts order by position")
+    await connection.close()
+    envelopes = [open_envelope(fact["fact"]) for fact in facts]
+    actors = {(each.actor.person, each.actor.service, each.imported_from) for each in envelopes}
+    assert actors == {("ann", "", "old"), ("bob", "tool", "old")}
 
 
 WRONG = {

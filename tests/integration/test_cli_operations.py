@@ -42,7 +42,9 @@ def stopped(servers: Servers, database_url: str, credentials: Path, tmp_path: Pa
         await prepare(database_url)  # A copied database lacks the grants on the database itself.
         async with process.channel("messaging.import") as channel:
             stub = MessagingServiceStub(channel)
-            await stub.ImportMessages(ImportMessagesRequest(request_id=fresh(), source="old", lines=lines))
+            await stub.ImportMessages(
+                ImportMessagesRequest(request_id=fresh(), source="old", operator_id="operator", lines=lines)
+            )
         connection = await connect(database_url, role="messaging_reader", search_path="messaging_read, messaging")
         async with asyncio.timeout(30):
             while not await is_settled(connection):  # noqa: ASYNC110 - it settles in another process

@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from holdspace.messaging.v1.events_pb2 import EXPECTATION_NONE, EXPECTATION_REPLY, MESSAGE_KIND_TEXT, SIDE_THERAPIST
+from holdspace.messaging.v1.events_pb2 import (
+    EXPECTATION_NONE,
+    EXPECTATION_REPLY,
+    MESSAGE_KIND_TEXT,
+    SIDE_CLIENT,
+    SIDE_THERAPIST,
+)
 from holdspace.messaging.v1.service_pb2 import (
     GetConversationRequest,
     GetMessageRequest,
@@ -51,8 +57,12 @@ async def stub(messaging: ServiceProcess) -> AsyncIterator[Any]:
 async def pair(stub: Any) -> tuple[str, str]:
     """A client and a therapist who wrote to each other long ago."""
     client, therapist = (f"{role}-{secrets.token_hex(4)}" for role in ("client", "therapist"))
-    line = ImportLine(line=1, sender_id=client, recipient_id=therapist, sent_at={"seconds": 1_700_000_000})
-    told = await stub.ImportMessages(ImportMessagesRequest(request_id=fresh(), source=client, lines=[line]))
+    line = ImportLine(
+        line=1, sender_id=client, recipient_id=therapist, sent_at={"seconds": 1_700_000_000}, sender=SIDE_CLIENT
+    )
+    told = await stub.ImportMessages(
+        ImportMessagesRequest(request_id=fresh(), source=client, operator_id="operator", lines=[line])
+    )
     assert told.imported == 1
     return client, therapist
 
@@ -164,7 +174,9 @@ async def test_conversations_are_listed_for_either_side_the_latest_first(stub: A
         ImportLine(line=n, sender_id=client, recipient_id=f"{therapist}-{n}", sent_at={"seconds": 1_600_000_000 + n})
         for n in range(1, 6)
     ]
-    told = await stub.ImportMessages(ImportMessagesRequest(request_id=fresh(), source="list", lines=lines))
+    told = await stub.ImportMessages(
+        ImportMessagesRequest(request_id=fresh(), source="list", operator_id="operator", lines=lines)
+    )
     found: list[str] = []
     asked = ListConversationsRequest(participant_id=client, page_size=2, at_least=told.revision)
     while True:
@@ -204,11 +216,68 @@ async def test_importing_the_same_lines_again_changes_nothing(stub: Any) -> None
     lines.append(ImportLine(line=31, sender_id=client, recipient_id="t-0", sent_at={"seconds": 1_500_000_000}))
     lines.append(ImportLine(line=32, sender_id=client, recipient_id=client, sent_at={"seconds": 1_700_000_000}))
     told = [
-        await stub.ImportMessages(ImportMessagesRequest(request_id=fresh(), source=source, lines=lines))
+        await stub.ImportMessages(
+            ImportMessagesRequest(request_id=fresh(), source=source, operator_id="operator", lines=lines)
+        )
         for _ in range(2)
     ]
     assert [(t.imported, t.repeated_lines) for t in told] == [(30, 0), (0, 30)]
     assert [(r.line, r.reason) for r in told[0].rejected] == [(31, "LINE_OUT_OF_ORDER"), (32, "PAIR_OF_ONE")]
+
+
+@pytest.mark.rule("PL6")
+@pytest.mark.parametrize(("number", "reason"), [({"line": 0}, "FIELD_MALFORMED"), ({}, "FIELD_MISSING")])
+async def test_a_line_without_a_number_is_refused_before_any_of_its_call_is_taken(
+    stub: Any, module_database_url: str, number: dict[str, int], reason: str
+) -> None:
+    client = f"client-{fresh()}"
+    first = ImportLine(**number, sender_id=client, recipient_id="t", sent_at={"seconds": 1_600_000_000})
+    answer = ImportLine(line=1, sender_id="t", recipient_id=client, sent_at={"seconds": 1_600_000_001})
+    before = await count_facts(module_database_url, "messaging")
+    asked = ImportMessagesRequest(request_id=fresh(), source="old", operator_id="operator", lines=[answer, first])
+    assert await refused(stub.ImportMessages(asked)) == ("INVALID_ARGUMENT", reason, "lines[1].line")
+    assert await count_facts(module_database_url, "messaging") == before
+
+
+@pytest.mark.rule("PL6", "PL10")
+async def test_a_pair_that_is_live_gets_its_history_and_stays_where_it_was_in_the_list(
+    stub: Any, pair: tuple[str, str]
+) -> None:
+    client, therapist = pair
+    sent = await stub.SendMessage(message(pair))
+    lines = [
+        ImportLine(line=n, sender_id=client, recipient_id=therapist, sent_at={"seconds": 1_500_000_000 + n})
+        for n in range(1, 4)
+    ]
+    asked = ImportMessagesRequest(request_id=fresh(), source=fresh(), operator_id="operator", lines=lines)
+    told = await stub.ImportMessages(asked)
+    assert (told.imported, len(told.rejected)) == (3, 0)
+    seen = GetConversationRequest(conversation_id=sent.conversation_id, participant_id=client, at_least=told.revision)
+    conversation = (await stub.GetConversation(seen)).conversation
+    assert conversation.message_count == 5
+    assert conversation.last_message_at == sent.accepted_at
+    listed = await stub.ListMessages(
+        ListMessagesRequest(conversation_id=sent.conversation_id, participant_id=client, at_least=told.revision)
+    )
+    assert [m.sent_at.seconds for m in listed.messages if m.sequence > 2] == [
+        1_500_000_001,
+        1_500_000_002,
+        1_500_000_003,
+    ]
+    assert listed.messages[1].sent_at == sent.accepted_at
+    assert (await stub.SendMessage(message(pair))).sequence == 6
+
+
+@pytest.mark.rule("PL6")
+async def test_a_line_number_under_which_another_pair_was_imported_is_a_changed_line(stub: Any) -> None:
+    source, client = fresh(), f"client-{fresh()}"
+    told = []
+    for therapist in ("t-1", "t-2", "t-1"):
+        line = ImportLine(line=1, sender_id=client, recipient_id=therapist, sent_at={"seconds": 1_600_000_000})
+        asked = ImportMessagesRequest(request_id=fresh(), source=source, operator_id="operator", lines=[line])
+        told.append(await stub.ImportMessages(asked))
+    assert [(t.imported, t.repeated_lines) for t in told] == [(1, 0), (0, 0), (0, 1)]
+    assert [(r.line, r.reason, r.field) for r in told[1].rejected] == [(1, "LINE_CHANGED", "line")]
 
 
 BAD = {

@@ -195,7 +195,7 @@ async def bring(messaging: ServiceProcess, lines: Sequence[Line]) -> list[str]:
                 ImportLine(line=number, sender_id=sender, recipient_id=receiver, sent_at={"seconds": seconds})
                 for number, (sender, receiver, seconds) in enumerate(lines[first : first + 1000], first + 1)
             ]
-            request = ImportMessagesRequest(request_id=fresh(), source=source, lines=brought)
+            request = ImportMessagesRequest(request_id=fresh(), source=source, operator_id="operator", lines=brought)
             revisions.append((await MessagingServiceStub(channel).ImportMessages(request)).revision)
     return revisions
 

@@ -8,13 +8,11 @@ from functools import lru_cache
 from typing import TypedDict, assert_never
 
 from holdspace.messaging.v1.events_pb2 import (
-    EXPECTATION_REPLY,
-    MESSAGE_KIND_TEXT,
+    ROLES_FROM_GUESS,
     SIDE_CLIENT,
     SIDE_THERAPIST,
     ConversationOpened,
     Expectation,
-    ImportedLine,
     MessageKind,
     MessageSent,
     MessagesRestored,
@@ -25,6 +23,7 @@ from kernel.decision import Decision
 from kernel.errors import Rejected
 from kernel.gates import Gate
 from kernel.store.interface import Attachment
+from services.messaging.domain.lines import Line, Lines
 
 Fact = ConversationOpened | TherapistImported | MessageSent | MessagesWithheld | MessagesRestored
 
@@ -47,21 +46,6 @@ class SendMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class ImportMessage:
-    source: str
-    line: int
-    sender_id: str
-    recipient_id: str
-    message_id: str
-    today: datetime  # when it is imported
-    now: datetime  # when it was sent, in the system it comes from
-
-    @property
-    def conversation_id(self) -> str:
-        return conversation_id(self.sender_id, self.recipient_id)
-
-
-@dataclass(frozen=True, slots=True)
 class WithholdMessages:
     """`sequences`: what the client sent since the instant the suspension was decided."""
 
@@ -76,12 +60,15 @@ class RestoreMessages:
     now: datetime
 
 
-Command = SendMessage | ImportMessage | WithholdMessages | RestoreMessages
+Command = SendMessage | WithholdMessages | RestoreMessages
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """Nobody has written while `client_id` is empty."""
+    """Nobody has written while `client_id` is empty. `imported`: by source and part; `is_guessed`: an import took who
+    wrote second for the therapist. `first_live_at`: when the first message was sent here. `latest_at`: when the one
+    was sent that was sent last, which after an import need not be the one with the last sequence.
+    """
 
     conversation_id: str = ""
     client_id: str = ""
@@ -89,8 +76,11 @@ class Conversation:
     last_sequence: int = 0
     last_message_id: str = ""
     last_at: datetime | None = None
-    highest_lines: Mapping[str, int] = field(default_factory=dict)  # by source of import
+    imported: Mapping[tuple[str, str], Lines] = field(default_factory=dict)
     withheld: frozenset[int] = frozenset()
+    is_guessed: bool = False
+    first_live_at: datetime | None = None
+    latest_at: datetime | None = None
 
 
 @lru_cache(maxsize=10_000)  # A command asks for it more than once, and conversations go on.
@@ -119,6 +109,8 @@ def send(
     opening = not conversation.client_id
     if opening:
         may_open(command, from_client, client, enrolment)
+    elif enrolment.at(command.now) in (("WITHDRAWN", "") if conversation.is_guessed else ("WITHDRAWN",)):
+        raise Rejected("THERAPIST_UNKNOWN", "therapist_id")
     sent = MessageSent()  # Filled in place: a constructor takes twice as long, and copies the messages it is given.
     sent.conversation_id = conversation.conversation_id or command.conversation_id
     sent.client_id, sent.therapist_id = command.client_id, command.therapist_id
@@ -141,34 +133,6 @@ def may_open(command: SendMessage, from_client: bool, client: Gate, enrolment: G
         raise Rejected("THERAPIST_UNKNOWN", "therapist_id")
     if client.at(command.now) == "BRAKED":
         raise Rejected("CLIENT_BRAKED", "client_id")
-
-
-def import_message(command: ImportMessage, conversation: Conversation) -> Decision:
-    """Today's standing does not gate history, and a line the conversation has already is no error."""
-    if command.line <= conversation.highest_lines.get(command.source, 0):
-        return Decision()
-    if command.sender_id == command.recipient_id:
-        raise Rejected("PAIR_OF_ONE", "recipient_id")
-    if command.now > command.today:
-        raise Rejected("LINE_IN_FUTURE", "sent_at")
-    if conversation.last_at is not None and command.now < conversation.last_at:
-        raise Rejected("LINE_OUT_OF_ORDER", "sent_at")
-    opening = not conversation.client_id
-    client_id = command.sender_id if opening else conversation.client_id
-    therapist_id = command.recipient_id if opening else conversation.therapist_id
-    names = Pair(conversation_id=command.conversation_id, client_id=client_id, therapist_id=therapist_id)
-    sent = MessageSent(
-        **names,
-        sequence=conversation.last_sequence + 1,
-        message_id=command.message_id,
-        sender=SIDE_CLIENT if command.sender_id == client_id else SIDE_THERAPIST,
-        expects=EXPECTATION_REPLY,
-        kind=MESSAGE_KIND_TEXT,
-        imported=ImportedLine(source=command.source, line=command.line),
-    )
-    if not opening:
-        return Decision([sent])
-    return Decision([ConversationOpened(**names), TherapistImported(**names, source=command.source), sent])
 
 
 def withhold(command: WithholdMessages, conversation: Conversation) -> Decision:
@@ -194,9 +158,11 @@ def pair(of: SendMessage | Conversation) -> Pair:
 def evolve(conversation: Conversation, fact: Fact, at: datetime) -> Conversation:
     match fact:
         case MessageSent():
-            lines = conversation.highest_lines
+            imported, first_live_at = conversation.imported, conversation.first_live_at
             if fact.HasField("imported"):
-                lines = {**lines, fact.imported.source: fact.imported.line}
+                imported = with_line(imported, fact, at)
+            elif first_live_at is None:
+                first_live_at = at
             # Most facts are messages: they come first, and `replace` would take three times as long.
             return Conversation(
                 conversation_id=conversation.conversation_id,
@@ -205,8 +171,11 @@ def evolve(conversation: Conversation, fact: Fact, at: datetime) -> Conversation
                 last_sequence=fact.sequence,
                 last_message_id=fact.message_id,
                 last_at=at,
-                highest_lines=lines,
+                imported=imported,
                 withheld=conversation.withheld,
+                is_guessed=conversation.is_guessed,
+                first_live_at=first_live_at,
+                latest_at=at if conversation.latest_at is None else max(conversation.latest_at, at),
             )
         case ConversationOpened():
             return replace(
@@ -214,12 +183,21 @@ def evolve(conversation: Conversation, fact: Fact, at: datetime) -> Conversation
                 conversation_id=fact.conversation_id,
                 client_id=fact.client_id,
                 therapist_id=fact.therapist_id,
+                is_guessed=fact.roles_from == ROLES_FROM_GUESS,
             )
         case TherapistImported():
-            return conversation  # A mark for scheduling, which enrols by it.
+            return replace(conversation, is_guessed=False)
         case MessagesWithheld():
             return replace(conversation, withheld=conversation.withheld | set(fact.sequences))
         case MessagesRestored():
             return replace(conversation, withheld=conversation.withheld - set(fact.sequences))
         case _:
             assert_never(fact)
+
+
+def with_line(
+    imported: Mapping[tuple[str, str], Lines], sent: MessageSent, at: datetime
+) -> Mapping[tuple[str, str], Lines]:
+    key = (sent.imported.source, sent.imported.part)
+    line = Line(sent.imported.line, at, sent.client_id if sent.sender == SIDE_CLIENT else sent.therapist_id)
+    return {**imported, key: imported.get(key, Lines()).add(line)}

@@ -13,7 +13,7 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from holdspace.messaging.v1.events_pb2 import EXPECTATION_REPLY, MESSAGE_KIND_TEXT
+from holdspace.messaging.v1.events_pb2 import EXPECTATION_REPLY, MESSAGE_KIND_TEXT, SIDE_CLIENT
 from holdspace.messaging.v1.service_pb2 import (
     ImportLine,
     ImportMessagesRequest,
@@ -75,10 +75,18 @@ async def acquaint(stub: Any, known: Sequence[Pair]) -> None:
     """Lets every pair have a conversation, and the service know each: a first message reads what later ones do not."""
     for start in range(0, len(known), LINES_AT_ONCE):
         lines = [
-            ImportLine(line=number, sender_id=client, recipient_id=therapist, sent_at=Timestamp(seconds=1_700_000_000))
+            ImportLine(
+                line=number,
+                sender_id=client,
+                recipient_id=therapist,
+                sent_at=Timestamp(seconds=1_700_000_000),
+                sender=SIDE_CLIENT,
+            )
             for number, (client, therapist) in enumerate(known[start : start + LINES_AT_ONCE], start + 1)
         ]
-        asked = ImportMessagesRequest(request_id=secrets.token_hex(16), source="bench", lines=lines)
+        asked = ImportMessagesRequest(
+            request_id=secrets.token_hex(16), source="bench", operator_id="operator", lines=lines
+        )
         assert (await stub.ImportMessages(asked, timeout=60)).imported == len(lines)
     for start in range(0, len(known), 500):
         await send_many(stub, known[start : start + 500])

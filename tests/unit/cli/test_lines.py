@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdspace.messaging.v1.events_pb2 import SIDE_CLIENT, SIDE_THERAPIST
 from holdspace.messaging.v1.service_pb2 import ImportLine
 from infra.cli import lines
 
@@ -47,9 +48,27 @@ def test_a_blank_line_is_rejected_unless_it_is_the_last() -> None:
     assert read(b"") == read(b"\n") == []
 
 
+@pytest.mark.parametrize(("role", "side"), [("client", SIDE_CLIENT), ("therapist", SIDE_THERAPIST)])
+def test_a_line_says_the_role_of_its_sender_in_either_format(role: str, side: int) -> None:
+    for form, line in (("trace", f"1 2 {SECONDS} {role}".encode()), ("jsonl", json_line(role=role))):
+        [taken] = lines.read(io.BytesIO(line), form, "src")
+        assert isinstance(taken, ImportLine)
+        assert taken.sender == side
+
+
+def test_a_header_is_passed_over_where_it_is_announced_and_named_where_it_is_not() -> None:
+    content = b"sender receiver sent_at\n1 2 1082040961\n"
+    taken = (2, *TAKEN[1:])
+    assert read(content) == [(1, "LINE_IS_HEADER", ""), taken]
+    announced = lines.read(io.BytesIO(content), "trace", "src", has_header=True)
+    assert [line.line for line in announced] == [2]
+    assert read(b"1 2 1082040961\nsender receiver sent_at\n")[1] == (2, "FIELD_MALFORMED", "sent_at")
+
+
 BAD_TRACE = {
     b"1 2": ("LINE_MALFORMED", ""),
-    b"1 2 3 4": ("LINE_MALFORMED", ""),
+    b"1 2 3 4 5": ("LINE_MALFORMED", ""),
+    b"1 2 1082040961 4": ("FIELD_MALFORMED", "sender"),  # no role
     b"1 2 soon": ("FIELD_MALFORMED", "sent_at"),
     b"1 2 -5": ("FIELD_MALFORMED", "sent_at"),
     b"1 2 1082040961.5": ("FIELD_MALFORMED", "sent_at"),
@@ -88,6 +107,8 @@ BAD_JSON = {
     b'{"sender": "a", "sent_at": 1}': ("FIELD_MISSING", "recipient_id"),
     json_line(sender=None): ("FIELD_MALFORMED", "sender_id"),
     json_line(sender=True): ("FIELD_MALFORMED", "sender_id"),
+    json_line(role="moderator"): ("FIELD_MALFORMED", "sender"),
+    json_line(role=None): ("FIELD_MALFORMED", "sender"),
     json_line(sender=""): ("FIELD_MALFORMED", "sender_id"),
     json_line(receiver="b c"): ("FIELD_MALFORMED", "recipient_id"),
     json_line(sent_at=1.5): ("FIELD_MALFORMED", "sent_at"),

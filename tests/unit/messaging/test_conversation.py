@@ -8,25 +8,23 @@ from holdspace.messaging.v1.events_pb2 import (
     EXPECTATION_NONE,
     EXPECTATION_REPLY,
     MESSAGE_KIND_TEXT,
+    ROLES_FROM_GUESS,
     SIDE_CLIENT,
     SIDE_THERAPIST,
     Body,
     ConversationOpened,
-    ImportedLine,
     MessageSent,
     MessagesRestored,
     MessagesWithheld,
-    TherapistImported,
 )
 from kernel.gates import Gate
 from services.messaging.app import CONVERSATION
 from services.messaging.domain import conversation as domain
-from services.messaging.domain.conversation import ImportMessage, RestoreMessages, SendMessage, WithholdMessages
+from services.messaging.domain.conversation import RestoreMessages, SendMessage, WithholdMessages
 from tests.gates import gate
-from tests.sentences import START, Sentences, at
+from tests.sentences import START, Sentences
 
 SENDING = Sentences(CONVERSATION, domain.send)
-IMPORTING = Sentences(CONVERSATION, domain.import_message)
 PAIR = {"conversation_id": domain.conversation_id("c", "t"), "client_id": "c", "therapist_id": "t"}
 OPENED = ConversationOpened(**PAIR)
 GOOD = Gate()
@@ -123,58 +121,28 @@ def test_while_a_fact_about_either_is_parked_nobody_writes(sender: str) -> None:
     SENDING.given().when(FROM_CLIENT, GOOD, GOOD, ENROLLED.seen(is_fresh=True, is_parked=True)).refused("GATE_PARKED")
 
 
+@pytest.mark.rule("PL6", "PL8")
+def test_who_was_only_guessed_to_be_a_therapist_is_written_to_once_they_are_enrolled() -> None:
+    guessed = ConversationOpened(**PAIR, roles_from=ROLES_FROM_GUESS)
+    given = SENDING.given(guessed, sent())
+    for command in (FROM_CLIENT, FROM_THERAPIST):
+        given.when(command, GOOD, GOOD, GOOD).refused("THERAPIST_UNKNOWN", "therapist_id")
+    given.when(FROM_CLIENT, GOOD, GOOD, ENROLLED).then(sent(2))
+
+
+@pytest.mark.rule("PL10", "PL8")
+def test_nobody_writes_to_or_as_a_therapist_whose_enrolment_was_withdrawn() -> None:
+    withdrawn = gate("WITHDRAWN")
+    for command in (FROM_CLIENT, FROM_THERAPIST):
+        SENDING.given(OPENED, sent()).when(command, GOOD, GOOD, withdrawn).refused("THERAPIST_UNKNOWN", "therapist_id")
+
+
 @pytest.mark.rule("MS10")
 def test_what_the_sender_expects_is_carried_as_it_was_declared() -> None:
     note = replace(FROM_THERAPIST, expects=EXPECTATION_NONE, automatic=True)
     SENDING.given(OPENED, sent()).when(note, GOOD, GOOD, GOOD).then(
         sent(2, SIDE_THERAPIST, expects=EXPECTATION_NONE, automatic=True)
     )
-
-
-LINE = ImportMessage("old", 7, "c", "t", "m1", START + timedelta(days=30), START)
-
-
-def imported(sequence: int, line: int, sender: int = SIDE_CLIENT) -> MessageSent:
-    return MessageSent(
-        **PAIR,
-        sequence=sequence,
-        message_id="m1",
-        sender=sender,
-        expects=EXPECTATION_REPLY,
-        kind=MESSAGE_KIND_TEXT,
-        imported=ImportedLine(source="old", line=line),
-    )
-
-
-@pytest.mark.rule("PL6")
-def test_who_writes_first_in_an_imported_pair_is_its_client_and_the_other_is_marked_a_therapist() -> None:
-    marked = TherapistImported(**PAIR, source="old")
-    IMPORTING.given().when(LINE).then(OPENED, marked, imported(1, 7))
-    answer = replace(LINE, line=8, sender_id="t", recipient_id="c", now=START + timedelta(hours=1))
-    IMPORTING.given(OPENED, marked, imported(1, 7)).when(answer).then(imported(2, 8, SIDE_THERAPIST))
-
-
-@pytest.mark.rule("PL6")
-def test_a_line_not_above_the_highest_of_its_source_is_a_repeat_without_effect() -> None:
-    given = IMPORTING.given(OPENED, imported(1, 7))
-    given.when(LINE).then()
-    given.when(replace(LINE, line=3, now=START - timedelta(days=9))).then()
-    given.when(replace(LINE, source="other", line=3, now=START + timedelta(hours=1))).then(
-        MessageSent(**PAIR, sequence=2, message_id="m1", sender=SIDE_CLIENT, expects=EXPECTATION_REPLY,
-                    kind=MESSAGE_KIND_TEXT, imported=ImportedLine(source="other", line=3))
-    )  # fmt: skip
-
-
-@pytest.mark.rule("PL6")
-def test_a_line_older_than_its_conversations_last_or_from_a_person_to_themselves_is_rejected() -> None:
-    later = IMPORTING.given(at(START + timedelta(hours=1), OPENED), at(START + timedelta(hours=1), imported(1, 6)))
-    later.when(LINE).refused("LINE_OUT_OF_ORDER", "sent_at")
-    IMPORTING.given().when(replace(LINE, recipient_id="c")).refused("PAIR_OF_ONE", "recipient_id")
-
-
-@pytest.mark.rule("PL6")
-def test_a_line_from_the_future_is_rejected() -> None:
-    IMPORTING.given().when(replace(LINE, now=LINE.today + timedelta(seconds=1))).refused("LINE_IN_FUTURE", "sent_at")
 
 
 @pytest.mark.rule("MO5", "MO4")

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
@@ -82,6 +83,38 @@ MESSAGE_KIND_UPDATE: MessageKind.ValueType  # 4
 MESSAGE_KIND_BOOKING_QUESTION: MessageKind.ValueType  # 5
 Global___MessageKind: _TypeAlias = MessageKind  # noqa: Y015
 
+class _RolesFrom:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RolesFromEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RolesFrom.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ROLES_FROM_UNSPECIFIED: _RolesFrom.ValueType  # 0
+    """Nothing was asked: the conversation began here, and its client wrote first."""
+    ROLES_FROM_LINE: _RolesFrom.ValueType  # 1
+    """The line itself."""
+    ROLES_FROM_LIST: _RolesFrom.ValueType  # 2
+    """The list of therapists that was given to the import."""
+    ROLES_FROM_ENROLMENT: _RolesFrom.ValueType  # 3
+    """One of the two is enrolled."""
+    ROLES_FROM_GUESS: _RolesFrom.ValueType  # 4
+    """Nothing: who wrote second is taken for the therapist, and is not enrolled by it."""
+
+class RolesFrom(_RolesFrom, metaclass=_RolesFromEnumTypeWrapper):
+    """What says which of the two of an imported conversation is the therapist."""
+
+ROLES_FROM_UNSPECIFIED: RolesFrom.ValueType  # 0
+"""Nothing was asked: the conversation began here, and its client wrote first."""
+ROLES_FROM_LINE: RolesFrom.ValueType  # 1
+"""The line itself."""
+ROLES_FROM_LIST: RolesFrom.ValueType  # 2
+"""The list of therapists that was given to the import."""
+ROLES_FROM_ENROLMENT: RolesFrom.ValueType  # 3
+"""One of the two is enrolled."""
+ROLES_FROM_GUESS: RolesFrom.ValueType  # 4
+"""Nothing: who wrote second is taken for the therapist, and is not enrolled by it."""
+Global___RolesFrom: _TypeAlias = RolesFrom  # noqa: Y015
+
 @_typing.final
 class Body(_message.Message):
     """A body is stored apart from its fact and can be erased; the fact cannot."""
@@ -112,23 +145,33 @@ Global___Body: _TypeAlias = Body  # noqa: Y015
 
 @_typing.final
 class ImportedLine(_message.Message):
-    """Where an imported message came from."""
+    """Where an imported message came from. Source, part and line are its identity for good."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SOURCE_FIELD_NUMBER: _builtins.int
     LINE_FIELD_NUMBER: _builtins.int
+    PART_FIELD_NUMBER: _builtins.int
+    LATEST_AT_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     line: _builtins.int
+    part: _builtins.str
+    """What the source's lines are numbered within, for example the name of a file."""
+    @_builtins.property
+    def latest_at(self) -> _timestamp_pb2.Timestamp:
+        """When the latest message of the conversation was sent, where that is later than this one."""
+
     def __init__(
         self,
         *,
         source: _builtins.str = ...,
         line: _builtins.int = ...,
+        part: _builtins.str = ...,
+        latest_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["latest_at", b"latest_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["line", b"line", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["latest_at", b"latest_at", "line", b"line", "part", b"part", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -143,19 +186,23 @@ class ConversationOpened(_message.Message):
     CONVERSATION_ID_FIELD_NUMBER: _builtins.int
     CLIENT_ID_FIELD_NUMBER: _builtins.int
     THERAPIST_ID_FIELD_NUMBER: _builtins.int
+    ROLES_FROM_FIELD_NUMBER: _builtins.int
     conversation_id: _builtins.str
     client_id: _builtins.str
     therapist_id: _builtins.str
+    roles_from: Global___RolesFrom.ValueType
+    """Set for an imported conversation."""
     def __init__(
         self,
         *,
         conversation_id: _builtins.str = ...,
         client_id: _builtins.str = ...,
         therapist_id: _builtins.str = ...,
+        roles_from: Global___RolesFrom.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "conversation_id", b"conversation_id", "therapist_id", b"therapist_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "conversation_id", b"conversation_id", "roles_from", b"roles_from", "therapist_id", b"therapist_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -163,7 +210,7 @@ Global___ConversationOpened: _TypeAlias = ConversationOpened  # noqa: Y015
 
 @_typing.final
 class TherapistImported(_message.Message):
-    """The therapist of an imported conversation, who is enrolled by this mark. It comes with ConversationOpened."""
+    """The therapist of an imported conversation, by its lines or a list, who is enrolled by this mark. A guess has no such mark."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -171,10 +218,12 @@ class TherapistImported(_message.Message):
     CLIENT_ID_FIELD_NUMBER: _builtins.int
     CONVERSATION_ID_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    ROLES_FROM_FIELD_NUMBER: _builtins.int
     therapist_id: _builtins.str
     client_id: _builtins.str
     conversation_id: _builtins.str
     source: _builtins.str
+    roles_from: Global___RolesFrom.ValueType
     def __init__(
         self,
         *,
@@ -182,10 +231,11 @@ class TherapistImported(_message.Message):
         client_id: _builtins.str = ...,
         conversation_id: _builtins.str = ...,
         source: _builtins.str = ...,
+        roles_from: Global___RolesFrom.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "conversation_id", b"conversation_id", "source", b"source", "therapist_id", b"therapist_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "conversation_id", b"conversation_id", "roles_from", b"roles_from", "source", b"source", "therapist_id", b"therapist_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -45,9 +45,17 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_CONVERSATION_NOT_OPEN: _Reason.ValueType  # 8
     """Only the client opens a conversation."""
     REASON_LINE_OUT_OF_ORDER: _Reason.ValueType  # 9
-    """An imported line is older than the last message of its conversation."""
+    """An imported line is older than one before it, or later than one behind it, of the same conversation and part."""
     REASON_LINE_IN_FUTURE: _Reason.ValueType  # 10
     """An imported line has a time that has not come yet."""
+    REASON_ROLES_CONFLICT: _Reason.ValueType  # 11
+    """The line and the list of therapists do not agree on who is the therapist."""
+    REASON_LINE_CHANGED: _Reason.ValueType  # 12
+    """A line of this number was imported with another sender, recipient or time."""
+    REASON_LINE_DOUBLED: _Reason.ValueType  # 13
+    """The same sender's message of the same instant came with another part of the source: a part by two names, or twice."""
+    REASON_LINE_AFTER_LIVE: _Reason.ValueType  # 14
+    """An imported line is later than the first message that was sent here."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a message was not taken or a conversation not shown."""
@@ -70,9 +78,17 @@ REASON_PAIR_OF_ONE: Reason.ValueType  # 7
 REASON_CONVERSATION_NOT_OPEN: Reason.ValueType  # 8
 """Only the client opens a conversation."""
 REASON_LINE_OUT_OF_ORDER: Reason.ValueType  # 9
-"""An imported line is older than the last message of its conversation."""
+"""An imported line is older than one before it, or later than one behind it, of the same conversation and part."""
 REASON_LINE_IN_FUTURE: Reason.ValueType  # 10
 """An imported line has a time that has not come yet."""
+REASON_ROLES_CONFLICT: Reason.ValueType  # 11
+"""The line and the list of therapists do not agree on who is the therapist."""
+REASON_LINE_CHANGED: Reason.ValueType  # 12
+"""A line of this number was imported with another sender, recipient or time."""
+REASON_LINE_DOUBLED: Reason.ValueType  # 13
+"""The same sender's message of the same instant came with another part of the source: a part by two names, or twice."""
+REASON_LINE_AFTER_LIVE: Reason.ValueType  # 14
+"""An imported line is later than the first message that was sent here."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 class _Stage:
@@ -328,21 +344,35 @@ class ImportMessagesRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     LINES_FIELD_NUMBER: _builtins.int
+    OPERATOR_ID_FIELD_NUMBER: _builtins.int
+    PART_FIELD_NUMBER: _builtins.int
+    THERAPIST_IDS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     source: _builtins.str
     """Name of the system the lines come from; part of every line's identity."""
+    operator_id: _builtins.str
+    """Who imports."""
+    part: _builtins.str
+    """What the lines are numbered within, such as a file of the source; part of every line's identity. May be empty."""
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportLine]: ...
+    @_builtins.property
+    def therapist_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Who of those in these lines are therapists, as far as it is known."""
+
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         source: _builtins.str = ...,
         lines: _abc.Iterable[Global___ImportLine] | None = ...,
+        operator_id: _builtins.str = ...,
+        part: _builtins.str = ...,
+        therapist_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lines", b"lines", "request_id", b"request_id", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lines", b"lines", "operator_id", b"operator_id", "part", b"part", "request_id", b"request_id", "source", b"source", "therapist_ids", b"therapist_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -356,10 +386,15 @@ class ImportLine(_message.Message):
     SENDER_ID_FIELD_NUMBER: _builtins.int
     RECIPIENT_ID_FIELD_NUMBER: _builtins.int
     SENT_AT_FIELD_NUMBER: _builtins.int
+    SENDER_FIELD_NUMBER: _builtins.int
     line: _builtins.int
-    """Number of the line in its source, rising. One not above the highest its conversation has is a repeat: no effect."""
+    """Number of the line in its part, from 1. One that was imported is a repeat and has no effect; with other content it
+    is refused.
+    """
     sender_id: _builtins.str
     recipient_id: _builtins.str
+    sender: _events_pb2.Side.ValueType
+    """On which side the sender is, where the source knows."""
     @_builtins.property
     def sent_at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -369,10 +404,11 @@ class ImportLine(_message.Message):
         sender_id: _builtins.str = ...,
         recipient_id: _builtins.str = ...,
         sent_at: _timestamp_pb2.Timestamp | None = ...,
+        sender: _events_pb2.Side.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_line", b"_line", "line", b"line", "sent_at", b"sent_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_line", b"_line", "line", b"line", "recipient_id", b"recipient_id", "sender_id", b"sender_id", "sent_at", b"sent_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_line", b"_line", "line", b"line", "recipient_id", b"recipient_id", "sender", b"sender", "sender_id", b"sender_id", "sent_at", b"sent_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__line: _TypeAlias = _typing.Literal["line"]  # noqa: Y015
     _WhichOneofArgType__line: _TypeAlias = _typing.Literal["_line", b"_line"]  # noqa: Y015
@@ -388,6 +424,7 @@ class ImportMessagesResponse(_message.Message):
     REPEATED_LINES_FIELD_NUMBER: _builtins.int
     REJECTED_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    GUESSED_FIELD_NUMBER: _builtins.int
     imported: _builtins.int
     """How many lines had an effect."""
     repeated_lines: _builtins.int
@@ -396,6 +433,10 @@ class ImportMessagesResponse(_message.Message):
     """Everything imported by this call is visible from here on."""
     @_builtins.property
     def rejected(self) -> _containers.RepeatedCompositeFieldContainer[Global___RejectedLine]: ...
+    @_builtins.property
+    def guessed(self) -> _containers.RepeatedCompositeFieldContainer[Global___GuessedRoles]:
+        """The conversations of these lines whose therapist is a guess. Nobody is enrolled by one."""
+
     def __init__(
         self,
         *,
@@ -403,14 +444,40 @@ class ImportMessagesResponse(_message.Message):
         repeated_lines: _builtins.int = ...,
         rejected: _abc.Iterable[Global___RejectedLine] | None = ...,
         revision: _builtins.str = ...,
+        guessed: _abc.Iterable[Global___GuessedRoles] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["imported", b"imported", "rejected", b"rejected", "repeated_lines", b"repeated_lines", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["guessed", b"guessed", "imported", b"imported", "rejected", b"rejected", "repeated_lines", b"repeated_lines", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ImportMessagesResponse: _TypeAlias = ImportMessagesResponse  # noqa: Y015
+
+@_typing.final
+class GuessedRoles(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    CLIENT_ID_FIELD_NUMBER: _builtins.int
+    THERAPIST_ID_FIELD_NUMBER: _builtins.int
+    conversation_id: _builtins.str
+    client_id: _builtins.str
+    therapist_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        conversation_id: _builtins.str = ...,
+        client_id: _builtins.str = ...,
+        therapist_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "conversation_id", b"conversation_id", "therapist_id", b"therapist_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GuessedRoles: _TypeAlias = GuessedRoles  # noqa: Y015
 
 @_typing.final
 class RejectedLine(_message.Message):

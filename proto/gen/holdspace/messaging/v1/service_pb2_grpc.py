@@ -107,6 +107,8 @@ class MessagingServiceServicer:
 
     def ImportMessages(self, request, context):
         """Brings messages of another system with their original times, up to 1,000 lines a call, in the order of their lines.
+        Who is the therapist of a pair comes from the line, from the list, from an enrolment, or is guessed: then it is who
+        wrote second, and the answer says so.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

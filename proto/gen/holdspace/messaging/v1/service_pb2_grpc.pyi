@@ -28,7 +28,10 @@ class MessagingServiceStub:
     connection is lost, send unanswered ids again.
     """
     ImportMessages: _aio.UnaryUnaryMultiCallable[_service_pb2.ImportMessagesRequest, _service_pb2.ImportMessagesResponse]
-    """Brings messages of another system with their original times, up to 1,000 lines a call, in the order of their lines."""
+    """Brings messages of another system with their original times, up to 1,000 lines a call, in the order of their lines.
+    Who is the therapist of a pair comes from the line, from the list, from an enrolment, or is guessed: then it is who
+    wrote second, and the answer says so.
+    """
     GetConversation: _aio.UnaryUnaryMultiCallable[_service_pb2.GetConversationRequest, _service_pb2.GetConversationResponse]
     """Answers NOT_FOUND to everyone but the two participants."""
     ListConversations: _aio.UnaryUnaryMultiCallable[_service_pb2.ListConversationsRequest, _service_pb2.ListConversationsResponse]
@@ -76,7 +79,10 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _service_pb2.ImportMessagesRequest,
         context: _aio.ServicerContext[_service_pb2.ImportMessagesRequest, _abc.Awaitable[_service_pb2.ImportMessagesResponse]],
     ) -> _abc.Awaitable[_service_pb2.ImportMessagesResponse]:
-        """Brings messages of another system with their original times, up to 1,000 lines a call, in the order of their lines."""
+        """Brings messages of another system with their original times, up to 1,000 lines a call, in the order of their lines.
+        Who is the therapist of a pair comes from the line, from the list, from an enrolment, or is guessed: then it is who
+        wrote second, and the answer says so.
+        """
 
     @_abc_1.abstractmethod
     def GetConversation(
