@@ -1,5 +1,6 @@
 """Importing: lines of another system, each a message with its original time."""
 
+import hashlib
 from dataclasses import dataclass, field
 
 from holdspace.messaging.v1.service_pb2 import (
@@ -90,7 +91,7 @@ class Importing:
     ) -> Asked:
         command = ImportMessage(
             source=request.source,
-            part=request.part,
+            part_id=part_id(request.part),
             line=line.line,
             sender_id=line.sender_id,
             recipient_id=line.recipient_id,
@@ -103,9 +104,16 @@ class Importing:
         return Asked(command, line_request(request, line), call.origin._replace(imported_from=request.source))
 
 
+def part_id(name: str) -> str:
+    """Returns the id of a part: 32 hexadecimal digits of a digest over its name. The name of a file may name a person,
+    and facts are never erased.
+    """
+    return hashlib.sha256(name.encode()).hexdigest()[:32] if name else ""
+
+
 def line_request(request: ImportMessagesRequest, line: ImportLine) -> Request:
     """Returns the identity of a line, whoever imports it, and whatever is said of the roles in it. It is remembered for
     some time across all conversations; the line's own conversation knows it for good.
     """
     said = ImportLine(sender_id=line.sender_id, recipient_id=line.recipient_id, sent_at=line.sent_at)
-    return call_request("import", "ImportMessages", f"{request.source}/{line.line}/{request.part}", said)
+    return call_request("import", "ImportMessages", f"{request.source}/{line.line}/{part_id(request.part)}", said)

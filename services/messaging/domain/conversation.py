@@ -198,6 +198,6 @@ def evolve(conversation: Conversation, fact: Fact, at: datetime) -> Conversation
 def with_line(
     imported: Mapping[tuple[str, str], Lines], sent: MessageSent, at: datetime
 ) -> Mapping[tuple[str, str], Lines]:
-    key = (sent.imported.source, sent.imported.part)
+    key = (sent.imported.source, sent.imported.part_id)
     line = Line(sent.imported.line, at, sent.client_id if sent.sender == SIDE_CLIENT else sent.therapist_id)
     return {**imported, key: imported.get(key, Lines()).add(line)}

@@ -38,7 +38,7 @@ SAID = (ROLES_FROM_LINE, ROLES_FROM_LIST)
 @dataclass(frozen=True, slots=True)
 class ImportMessage:
     source: str
-    part: str
+    part_id: str
     line: int
     sender_id: str
     recipient_id: str
@@ -79,7 +79,7 @@ def import_message(command: ImportMessage, conversation: Conversation, *, sender
         sender=SIDE_CLIENT if command.sender_id == client_id else SIDE_THERAPIST,
         expects=EXPECTATION_REPLY,
         kind=MESSAGE_KIND_TEXT,
-        imported=ImportedLine(source=command.source, line=command.line, part=command.part),
+        imported=ImportedLine(source=command.source, line=command.line, part_id=command.part_id),
     )
     if conversation.latest_at is not None and command.now < conversation.latest_at:
         sent.imported.latest_at.CopyFrom(timestamp(conversation.latest_at))
@@ -92,7 +92,7 @@ def import_message(command: ImportMessage, conversation: Conversation, *, sender
 
 def _is_known(command: ImportMessage, conversation: Conversation) -> bool:
     """Raises Rejected LINE_CHANGED when the line was imported and said something else."""
-    known = conversation.imported.get((command.source, command.part), Lines()).numbered(command.line)
+    known = conversation.imported.get((command.source, command.part_id), Lines()).numbered(command.line)
     if known is None:
         return False
     if known != Line(command.line, command.now, command.sender_id):
@@ -106,8 +106,8 @@ def _must_fit(command: ImportMessage, conversation: Conversation) -> None:
         raise Rejected("LINE_IN_FUTURE", "sent_at")
     if conversation.first_live_at is not None and command.now > conversation.first_live_at:
         raise Rejected("LINE_AFTER_LIVE", "sent_at")
-    for (source, part), lines in conversation.imported.items():
-        if (source, part) == (command.source, command.part):
+    for (source, part_id), lines in conversation.imported.items():
+        if (source, part_id) == (command.source, command.part_id):
             before, behind = lines.neighbours(command.line)
             if (before and command.now < before.at) or (behind and behind.at < command.now):
                 raise Rejected("LINE_OUT_OF_ORDER", "sent_at")

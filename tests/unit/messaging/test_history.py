@@ -48,7 +48,7 @@ def line(number: int, who: str = "c", *, hours: float = 0, **more: Any) -> Impor
     """A line between c and t."""
     asked = ImportMessage(
         source="old",
-        part="a",
+        part_id="a",
         line=number,
         sender_id=who,
         recipient_id="t" if who == "c" else "c",
@@ -61,8 +61,8 @@ def line(number: int, who: str = "c", *, hours: float = 0, **more: Any) -> Impor
     return replace(asked, **more)
 
 
-def imported(sequence: int, number: int, *, hours: float = 0, part: str = "a", **more: Any) -> Timed:
-    return at(START + timedelta(hours=hours), sent(sequence, number, part=part, **more))
+def imported(sequence: int, number: int, *, hours: float = 0, part_id: str = "a", **more: Any) -> Timed:
+    return at(START + timedelta(hours=hours), sent(sequence, number, part_id=part_id, **more))
 
 
 def sent(
@@ -71,7 +71,7 @@ def sent(
     sender: Side.ValueType = SIDE_CLIENT,
     *,
     source: str = "old",
-    part: str = "a",
+    part_id: str = "a",
     pair: dict[str, str] = PAIR,
     latest: float | None = None,
 ) -> MessageSent:
@@ -83,7 +83,7 @@ def sent(
         sender=sender,
         expects=EXPECTATION_REPLY,
         kind=MESSAGE_KIND_TEXT,
-        imported=ImportedLine(source=source, line=number, part=part),
+        imported=ImportedLine(source=source, line=number, part_id=part_id),
     )
     if latest is not None:
         message.imported.latest_at.CopyFrom(timestamp(START + timedelta(hours=latest)))
@@ -213,17 +213,17 @@ def test_a_line_that_is_older_than_one_before_it_or_later_than_one_behind_it_is_
 @pytest.mark.rule("PL6")
 def test_another_part_of_the_source_or_another_source_has_lines_and_an_order_of_its_own() -> None:
     given = IMPORTING.given(GUESSED, imported(1, 7))
-    when(given, line(7, part="b", hours=5)).then(sent(2, 7, part="b"))
-    when(given, line(3, part="b", hours=-5)).then(sent(2, 3, part="b", latest=0))
+    when(given, line(7, part_id="b", hours=5)).then(sent(2, 7, part_id="b"))
+    when(given, line(3, part_id="b", hours=-5)).then(sent(2, 3, part_id="b", latest=0))
     when(given, line(7, source="new", hours=1)).then(sent(2, 7, source="new"))
 
 
 @pytest.mark.rule("PL6")
 def test_a_file_by_another_name_doubles_nothing() -> None:
     given = IMPORTING.given(GUESSED, imported(1, 7), imported(2, 9, hours=2))
-    when(given, line(7, part="copy")).refused("LINE_DOUBLED", "line")
-    when(given, line(9, part="copy", hours=2)).refused("LINE_DOUBLED", "line")
-    when(given, line(9, "t", part="copy", hours=2)).then(sent(3, 9, SIDE_THERAPIST, part="copy"))
+    when(given, line(7, part_id="copy")).refused("LINE_DOUBLED", "line")
+    when(given, line(9, part_id="copy", hours=2)).refused("LINE_DOUBLED", "line")
+    when(given, line(9, "t", part_id="copy", hours=2)).then(sent(3, 9, SIDE_THERAPIST, part_id="copy"))
 
 
 @pytest.mark.rule("PL6", "PL10")

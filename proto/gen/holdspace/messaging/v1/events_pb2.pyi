@@ -151,12 +151,12 @@ class ImportedLine(_message.Message):
 
     SOURCE_FIELD_NUMBER: _builtins.int
     LINE_FIELD_NUMBER: _builtins.int
-    PART_FIELD_NUMBER: _builtins.int
+    PART_ID_FIELD_NUMBER: _builtins.int
     LATEST_AT_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     line: _builtins.int
-    part: _builtins.str
-    """What the source's lines are numbered within, for example the name of a file."""
+    part_id: _builtins.str
+    """What the source's lines are numbered within, such as a file: a digest of its name, which may name a person."""
     @_builtins.property
     def latest_at(self) -> _timestamp_pb2.Timestamp:
         """When the latest message of the conversation was sent, where that is later than this one."""
@@ -166,12 +166,12 @@ class ImportedLine(_message.Message):
         *,
         source: _builtins.str = ...,
         line: _builtins.int = ...,
-        part: _builtins.str = ...,
+        part_id: _builtins.str = ...,
         latest_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["latest_at", b"latest_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["latest_at", b"latest_at", "line", b"line", "part", b"part", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["latest_at", b"latest_at", "line", b"line", "part_id", b"part_id", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
