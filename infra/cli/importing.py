@@ -38,6 +38,27 @@ LINES_AT_ONCE_MAX = 1_000  # what one call takes
 PART_BYTES_MAX = 255
 JSON_NAME = re.compile(r"\.(jsonl|ndjson)(\.gz)?$", re.IGNORECASE)
 
+HELP = """Import conversations from FILE, plain or packed with gzip, with the times they have there.
+
+\b
+trace  sender, receiver and Unix seconds a line, separated by blanks, and perhaps the sender's role
+jsonl  {"sender": ..., "receiver": ..., "sent_at": RFC 3339 or Unix seconds, "role": ...} a line
+
+Who is the therapist of two people comes from the role (client or therapist) of a line, from the list, or from an
+enrolment. Without any it is guessed: who wrote second. A guessed therapist is not enrolled; such conversations are
+named in FILE.NAME.guessed.
+
+Lines are known by source, part and number: run it again after an interruption, or after lines were corrected or
+added at the end, and what is there already is passed over. So never insert or delete lines before those imported.
+
+Lines that cannot be taken are kept in FILE.NAME.rejects, a JSON object each with line, reason and field; the others
+are imported. Correct them where they are in FILE and run it again. Messages of a conversation must be in the order
+of their times, and not later than the first one that was sent here.
+
+Exit codes: 0 every line is in; 1 it stopped midway, run it again; 2 asked wrongly; 3 it came to the end, and lines
+were rejected.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -82,7 +103,7 @@ class Summary:
             self.revision = reached
 
 
-@click.command("import")
+@click.command("import", help=HELP)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--source", required=True, metavar="NAME", help="Names the other system: its person 12 is our NAME-12.")
 @click.option(
@@ -121,33 +142,8 @@ def import_command(
     response_sla: str | None,
     token: str,
 ) -> None:
-    """Import conversations from FILE, plain or packed with gzip, with the times they have there.
-
-    \b
-    trace  sender, receiver and Unix seconds a line, separated by blanks, and perhaps the sender's role
-    jsonl  {"sender": ..., "receiver": ..., "sent_at": RFC 3339 or Unix seconds, "role": ...} a line
-
-    Who is the therapist of two people comes from the role (client or therapist) of a line, from the list, or from an
-    enrolment. Without any it is guessed: who wrote second. A guessed therapist is not enrolled; such conversations are
-    named in FILE.NAME.guessed.
-
-    Lines are known by source, part and number: run it again after an interruption, or after lines were corrected or
-    added at the end, and what is there already is passed over. So never insert or delete lines before those imported.
-
-    Lines that cannot be taken are kept in FILE.NAME.rejects, a JSON object each with line, reason and field; the others
-    are imported. Correct them where they are in FILE and run it again. Messages of a conversation must be in the order
-    of their times, and not later than the first one that was sent here.
-
-    Exit codes: 0 every line is in; 1 it stopped midway, run it again; 2 asked wrongly; 3 it came to the end, and lines
-    were rejected.
-    """
-    if not is_id(source):
-        raise CommandError(
-            "--source must be letters, digits, _ or -, at most 64, and begin with a letter or digit", ASKED_WRONGLY
-        )
-    part = file.name if part is None else part
-    if len(part.encode()) > PART_BYTES_MAX:
-        raise CommandError(f"--part must be at most {PART_BYTES_MAX} bytes", ASKED_WRONGLY)
+    part = file.name.encode(errors="replace").decode() if part is None else part
+    _check_names(source, part)
     form = form or ("jsonl" if JSON_NAME.search(file.name) else "trace")
     listed = _listed(therapists, source) if therapists else frozenset()
     asked = Asked(file, form, source, part, listed, has_header, operator or subject_of(token))
@@ -162,6 +158,15 @@ def import_command(
         asyncio.run(_wait(waits_at, token, summary.revision))
     if summary.rejected:
         raise CommandError(f"{summary.rejected} lines were rejected: {asked.rejects}", INCOMPLETE)
+
+
+def _check_names(source: str, part: str) -> None:
+    if not is_id(source):
+        raise CommandError(
+            "--source must be letters, digits, _ or -, at most 64, and begin with a letter or digit", ASKED_WRONGLY
+        )
+    if len(part.encode()) > PART_BYTES_MAX:
+        raise CommandError(f"--part must be at most {PART_BYTES_MAX} bytes", ASKED_WRONGLY)
 
 
 async def _import(asked: Asked, summary: Summary, guesses: Guesses, messaging: str, token: str) -> None:
