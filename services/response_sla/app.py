@@ -3,7 +3,7 @@
 from kernel.folded import Fold
 from kernel.routes import Read, Route
 from services.response_sla.domain import client_inputs, conversation_waits
-from services.response_sla.domain.client_inputs import Client, NoteDecision, NoteReport, NoteStanding, client_stream
+from services.response_sla.domain.client_inputs import NoteAboutPerson, Person, person_stream
 from services.response_sla.domain.conversation_waits import (
     Conversation,
     EvaluateConversation,
@@ -12,31 +12,21 @@ from services.response_sla.domain.conversation_waits import (
 )
 
 CONVERSATION = Fold(Conversation(), conversation_waits.evolve)
-CLIENT = Fold(Client(), client_inputs.evolve)
+PERSON = Fold(Person(), client_inputs.evolve)
 
 
-def on_client(command: NoteReport | NoteDecision | NoteStanding) -> str:
-    return client_stream(command.client_id)
+def on_conversation(command: NoteMessages | EvaluateConversation) -> str:
+    return conversation_stream(command.parties.conversation_id)
 
 
-# What moderation said of the client is read by every decision about a wait, so each holds at the instant of its commit.
+# What moderation said of the two people is read by every decision about a wait, so each holds at its commit.
+PEOPLE = {
+    "client": Read(lambda command: person_stream(command.parties.client_id), PERSON),
+    "therapist": Read(lambda command: person_stream(command.parties.therapist_id), PERSON),
+}
+
 ROUTES = [
-    Route(
-        NoteMessages,
-        lambda command: conversation_stream(command.parties.conversation_id),
-        CONVERSATION,
-        conversation_waits.decide,
-        reads={"client": Read(lambda command: client_stream(command.parties.client_id), CLIENT)},
-    ),
-    Route(
-        EvaluateConversation,
-        lambda command: conversation_stream(command.conversation_id),
-        CONVERSATION,
-        conversation_waits.decide,
-        reads={"client": Read(lambda command: client_stream(command.client_id), CLIENT)},
-        urgent=True,
-    ),
-    Route(NoteReport, on_client, CLIENT, client_inputs.decide, urgent=True),
-    Route(NoteDecision, on_client, CLIENT, client_inputs.decide, urgent=True),
-    Route(NoteStanding, on_client, CLIENT, client_inputs.decide, urgent=True),
+    Route(NoteMessages, on_conversation, CONVERSATION, conversation_waits.decide, reads=PEOPLE),
+    Route(EvaluateConversation, on_conversation, CONVERSATION, conversation_waits.decide, reads=PEOPLE, urgent=True),
+    Route(NoteAboutPerson, lambda command: person_stream(command.person_id), PERSON, client_inputs.decide, urgent=True),
 ]

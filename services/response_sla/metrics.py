@@ -5,7 +5,12 @@ from datetime import datetime
 
 from prometheus_client import Gauge, Histogram
 
-from holdspace.response_sla.v1.private_pb2 import VOID_REASON_SUSPENSION, StandingNoted, WaitVoided
+from holdspace.response_sla.v1.private_pb2 import (
+    VOID_REASON_SUSPENSION,
+    VOID_REASON_THERAPIST_SUSPENSION,
+    StandingNoted,
+    WaitVoided,
+)
 from kernel.facts import instant
 from kernel.metrics import ENFORCED_SECONDS, Metrics
 from kernel.own_facts import OwnFact
@@ -18,7 +23,7 @@ class ResponseMetrics:
         self._kernel = kernel
         self._voided_seconds = Histogram(
             "holdspace_suspension_to_void_seconds",
-            "Time from the decision to suspend or ban a client to the commit that voids a wait of theirs.",
+            "Time from the decision to suspend or ban a person to the commit that voids a wait of theirs.",
             buckets=ENFORCED_SECONDS,
             registry=kernel.registry,
         )
@@ -42,6 +47,6 @@ class ResponseMetrics:
 
     async def _void(self, fact: OwnFact, now: datetime) -> Sequence[Command]:
         void = fact.payload.wait.void
-        if void.reason == VOID_REASON_SUSPENSION:
+        if void.reason in (VOID_REASON_SUSPENSION, VOID_REASON_THERAPIST_SUSPENSION):
             self._voided_seconds.observe((fact.recorded_at - instant(void.at)).total_seconds())
         return []

@@ -83,7 +83,7 @@ READ_MODEL = ReadModel(
             Last(
                 "add_conversations",
                 attrgetter("conversation_id"),
-                lambda _, noted: (noted.conversation_id, noted.client_id),
+                lambda _, noted: (noted.conversation_id, noted.client_id, noted.therapist_id),
             )
         ],
         WaitOpened: OPEN_WAIT,
@@ -93,5 +93,6 @@ READ_MODEL = ReadModel(
         WaitRestated: STATE_WAIT,
         WaitWithdrawn: [All("supersede", lambda fact, of: (fact.position, of.conversation_id, of.opening_sequence))],
     },
+    revision=2,
     ignores=[ReportNoted, DecisionNoted, StandingNoted, ConversationEvaluated],
 )

@@ -1,7 +1,9 @@
 -- name: add_conversations
 -- The last to be told of counts, however facts are paged.
-insert into conversations as c (conversation_id, client_id) select * from unnest($1::text[], $2::text[])
-on conflict (conversation_id) do update set client_id = excluded.client_id where c.client_id <> excluded.client_id
+insert into conversations as c (conversation_id, client_id, therapist_id)
+select * from unnest($1::text[], $2::text[], $3::text[])
+on conflict (conversation_id) do update set client_id = excluded.client_id, therapist_id = excluded.therapist_id
+where (c.client_id, c.therapist_id) <> (excluded.client_id, excluded.therapist_id)
 
 -- name: supersede
 -- Each row of these waits holds until the next statement of its wait, which need not be a row: a withdrawal is none.

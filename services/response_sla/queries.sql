@@ -1,5 +1,8 @@
--- name: conversations_of_client
-select conversation_id from conversations where client_id = $1 order by conversation_id
+-- name: conversations_of_person
+select conversation_id, client_id, therapist_id from conversations where client_id = $1
+union
+select conversation_id, client_id, therapist_id from conversations where therapist_id = $1
+order by conversation_id
 
 -- name: known_now
 select position, recorded_at from read_model_checkpoint join facts using (position)

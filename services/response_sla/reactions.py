@@ -35,9 +35,9 @@ from kernel.own_facts import OwnFact
 from kernel.queries import Queries
 from kernel.reactions import OnOwn
 from kernel.routes import Command
-from services.response_sla.domain.client_inputs import NoteDecision, NoteReport, NoteStanding
+from services.response_sla.domain.client_inputs import NoteAboutPerson
 from services.response_sla.domain.conversation_waits import EvaluateConversation, NoteMessages
-from services.response_sla.domain.inputs import FiledReport, ReportDecision, SentMessage, StandingChange
+from services.response_sla.domain.inputs import FiledReport, ReportDecision, SentMessage, Source, StandingChange
 from services.response_sla.domain.policy import Policy
 from services.response_sla.domain.wait import Parties
 
@@ -56,8 +56,12 @@ STANDING = (
 )
 MEASURES = (ClientBraked, ClientSuspended, SuspensionConfirmed, ClientBanned)
 
-# Withheld messages need no word here: from the suspension's own time on, its client's messages open no wait.
+# Withheld messages need no word here: from the suspension's own time on, messages open no wait.
 IGNORED = (ConversationOpened, TherapistImported, MessagesWithheld, MessagesRestored, ClientWarned)
+
+
+def source_of(fact: ForeignFact) -> Source:
+    return Source(fact.origin, fact.epoch)
 
 
 def note_message(policy: Policy, fact: ForeignFact, now: datetime) -> Sequence[Command]:
@@ -69,6 +73,8 @@ def note_message(policy: Policy, fact: ForeignFact, now: datetime) -> Sequence[C
         from_client=sent.sender == SIDE_CLIENT,
         expects_reply=sent.expects == EXPECTATION_REPLY,
         automatic=sent.automatic,
+        imported=sent.HasField("imported"),
+        source=source_of(fact),
     )
     return [NoteMessages(Parties(sent.conversation_id, sent.client_id, sent.therapist_id), [message], policy, now)]
 
@@ -86,8 +92,11 @@ def note_report(fact: ForeignFact, now: datetime) -> Sequence[Command]:
         fact_id=fact.envelope.id,
         report_id=reported.report_id,
         reporter_id=reported.reporter_id,
+        conversation_id=reported.conversation_id,
+        last_sequence=reported.last_message_sequence,
+        source=source_of(fact),
     )
-    return [NoteReport(reported.client_id, report, now)]
+    return [NoteAboutPerson(reported.client_id, report, now)]
 
 
 def note_decision(fact: ForeignFact, now: datetime) -> Sequence[Command]:
@@ -99,8 +108,9 @@ def note_decision(fact: ForeignFact, now: datetime) -> Sequence[Command]:
         report_id=decided.report_id,
         reporter_id=decided.reporter_id,
         finding=decided.finding,
+        source=source_of(fact),
     )
-    return [NoteDecision(decided.client_id, decision, now)]
+    return [NoteAboutPerson(decided.client_id, decision, now)]
 
 
 def note_standing(fact: ForeignFact, now: datetime) -> Sequence[Command]:
@@ -112,8 +122,9 @@ def note_standing(fact: ForeignFact, now: datetime) -> Sequence[Command]:
         phases=spans_of(payload.standing),
         lifted=isinstance(payload, ClientReinstated),
         report_ids=tuple(payload.report_ids) if isinstance(payload, MEASURES) else (),
+        source=source_of(fact),
     )
-    return [NoteStanding(payload.client_id, change, now)]
+    return [NoteAboutPerson(payload.client_id, change, now)]
 
 
 def facts(policy: Policy) -> list[OnForeign]:
@@ -138,11 +149,11 @@ def own_reactions(policy: Policy, queries: Queries) -> list[OnOwn]:
 async def evaluate_conversations(
     policy: Policy, queries: Queries, fact: OwnFact, now: datetime
 ) -> Sequence[EvaluateConversation]:
-    """Takes a fact of a client's stream: all of the client's conversations are looked at again.
+    """Takes a fact of a person's stream: all conversations they are a side of are looked at again.
 
     A conversation that is not in the read model at the fact's position begins after it, and was decided in its light.
     """
-    client_id: str = fact.payload.client_id
+    person_id: str = fact.payload.person_id
     await queries.reached(fact.position)
-    rows = await queries.rows("conversations_of_client", client_id)
-    return [EvaluateConversation(row["conversation_id"], client_id, policy, now) for row in rows]
+    rows = await queries.rows("conversations_of_person", person_id)
+    return [EvaluateConversation(Parties(*row), policy, now) for row in rows]

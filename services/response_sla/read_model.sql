@@ -1,6 +1,7 @@
 create table conversations (
     conversation_id text primary key,
-    client_id       text not null
+    client_id       text not null,
+    therapist_id    text not null
 );
 
 -- Every wait as it was ever stated: a row holds from its position up to, and without, the one that supersedes it.

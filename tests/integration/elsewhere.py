@@ -52,6 +52,7 @@ class Elsewhere:
         self._publishers = publishers
         self._cell = f"test{secrets.token_hex(4)}"
         self._positions = dict.fromkeys(publishers, 0)
+        self._epochs = dict.fromkeys(publishers, 1)
         self._turn = asyncio.Lock()  # a watermark speaks of what Kafka has acknowledged
 
     async def says(self, facts: Sequence[Said]) -> list[str]:
@@ -69,6 +70,11 @@ class Elsewhere:
         recorded_at = microseconds(headers.recorded_at)
         return fact_type.topic, key.encode(), said.envelope, recorded_at // 1000, headers.encode()
 
+    def restored(self, service: str, position: int) -> None:
+        """The store is one restored from a backup that had facts up to this position."""
+        self._epochs[service] += 1
+        self._positions[service] = position
+
     async def beat(self) -> None:
         """Tells everybody how far it has come, as a relay does, until it is cancelled."""
         while True:
@@ -78,7 +84,7 @@ class Elsewhere:
             await asyncio.sleep(BEAT_SECONDS)
 
     def _source(self, service: str) -> str:
-        return f"{service}/{self._cell}/1"
+        return f"{service}/{self._cell}/{self._epochs[service]}"
 
 
 @asynccontextmanager

@@ -28,7 +28,12 @@ from holdspace.moderation.v1.events_pb2 import (
     ReportDecided,
 )
 from holdspace.response_sla.v1 import private_pb2
-from holdspace.response_sla.v1.private_pb2 import RESPONSE_KIND_FIRST, RESPONSE_KIND_NEXT, VOID_REASON_SUSPENSION
+from holdspace.response_sla.v1.private_pb2 import (
+    RESPONSE_KIND_FIRST,
+    RESPONSE_KIND_NEXT,
+    VOID_REASON_SUSPENSION,
+    VOID_REASON_THERAPIST_SUSPENSION,
+)
 from holdspace.response_sla.v1.service_pb2 import (
     WAIT_STATE_CLOSED,
     WAIT_STATE_EXCLUDED,
@@ -127,9 +132,13 @@ class Pair:
         about = {"client_id": self.client, "report_id": report_id, "reporter_id": self.therapist}
         return by_moderation(hour(at), ReportDecided(**about, finding=finding, moderator_id="moderator"), 2)
 
-    def suspended(self, at: float) -> Said:
-        standing = [phase("SUSPENDED")]
-        return by_moderation(hour(at), ClientSuspended(client_id=self.client, standing=standing), 3)
+    def suspended(self, at: float, person: str = "") -> Said:
+        standing = [phase("SUSPENDED", closed=True)]
+        return by_moderation(hour(at), ClientSuspended(client_id=person or self.client, standing=standing), 3)
+
+    def lost(self, messages: int) -> None:
+        """The last messages are not in messaging any more."""
+        self._sequence -= messages
 
     def lifted(self, at: float) -> Said:
         lifted = ClientReinstated(
@@ -323,6 +332,38 @@ async def test_a_suspension_voids_the_open_waits_with_every_therapist(
     lines = await asyncio.to_thread(metrics, process)
     assert float(lines["holdspace_suspension_to_void_seconds_count"]) >= 12
     assert float(lines["holdspace_report_to_enforced_seconds_count"]) >= 1
+
+
+@pytest.mark.rule("SL4", "MO1")
+async def test_a_suspension_of_the_therapist_voids_the_open_waits_with_every_client(
+    stub: Any, others: Elsewhere
+) -> None:
+    pairs = [Pair() for _ in range(3)]
+    for pair in pairs:
+        pair.therapist = pairs[0].therapist
+    await reached(stub, await others.says([pair.writes("client", n) for n, pair in enumerate(pairs)]))
+    await reached(stub, await others.says([pairs[0].suspended(50, pairs[0].therapist)]))
+    request = ListWaitsRequest(therapist_id=pairs[0].therapist, as_of=timestamp(hour(1000)))
+    waits = (await stub.ListWaits(request)).waits
+    assert [(wait.state, wait.void_reason) for wait in waits] == [
+        (WAIT_STATE_VOIDED, VOID_REASON_THERAPIST_SUSPENSION)
+    ] * 3
+
+
+@pytest.mark.rule("SL8")
+async def test_after_a_restore_of_messaging_a_reply_at_a_lost_sequence_ends_the_wait(
+    stub: Any, servers: Servers
+) -> None:
+    async with elsewhere(servers.kafka) as stores:
+        pair = Pair()
+        await reached(
+            stub, await stores.says([pair.writes("client", 0), pair.writes("therapist", 1), pair.writes("client", 2)])
+        )
+        pair.lost(2)
+        stores.restored("messaging", 1)
+        await reached(stub, await stores.says([pair.writes("therapist", 9)]))
+        wait = await only_wait(stub, pair)
+    assert (wait.state, wait.answering_sequence, wait.response_ms) == (WAIT_STATE_CLOSED, 2, 9 * HOUR_MS)
 
 
 def metrics(process: ServiceProcess) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What moderation said about one client, kept in the stream `client-<client_id>`."""
+"""What moderation said about one person, kept in the stream `person-<person_id>`."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -8,122 +8,115 @@ from holdspace.response_sla.v1 import private_pb2 as facts
 from kernel.decision import Decision
 from kernel.facts import instant, timestamp
 from kernel.gates import phases, spans_of
-from services.response_sla.domain.inputs import ClientInput, FiledReport, ReportDecision, StandingChange, order
+from services.response_sla.domain.inputs import FiledReport, PersonInput, ReportDecision, Source, StandingChange
 
 
 @dataclass(frozen=True, slots=True)
-class NoteReport:
-    client_id: str
-    report: FiledReport
+class NoteAboutPerson:
+    person_id: str
+    told: PersonInput
     now: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class NoteDecision:
-    client_id: str
-    decision: ReportDecision
-    now: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class NoteStanding:
-    client_id: str
-    change: StandingChange
-    now: datetime
-
-
-Command = NoteReport | NoteDecision | NoteStanding
 Fact = facts.ReportNoted | facts.DecisionNoted | facts.StandingNoted
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
-    """`inputs` in order of their own times, one for each fact of the stream."""
+class Person:
+    """`inputs`: one for each fact of the stream, in the order they were noted. `latest`: the latest of their times."""
 
-    inputs: tuple[ClientInput, ...] = ()
+    inputs: tuple[PersonInput, ...] = ()
+    latest: datetime | None = None
 
-    def has(self, noted: ClientInput) -> bool:
-        return any(known.fact_id == noted.fact_id for known in self.inputs)
-
-
-def client_stream(client_id: str) -> str:
-    return f"client-{client_id}"
+    def has(self, told: PersonInput) -> bool:
+        return any((known.fact_id, known.source) == (told.fact_id, told.source) for known in self.inputs)
 
 
-def decide(command: Command, client: Client) -> Decision:
-    match command:
-        case NoteReport():
-            return Decision() if client.has(command.report) else Decision([_report_noted(command)])
-        case NoteDecision():
-            return Decision() if client.has(command.decision) else Decision([_decision_noted(command)])
-        case NoteStanding():
-            return Decision() if client.has(command.change) else Decision([_standing_noted(command)])
-        case _:
-            assert_never(command)
+def person_stream(person_id: str) -> str:
+    return f"person-{person_id}"
 
 
-def evolve(client: Client, fact: Fact, at: datetime) -> Client:
-    return replace(client, inputs=tuple(sorted((*client.inputs, _input(fact)), key=order)))
+def decide(command: NoteAboutPerson, person: Person) -> Decision:
+    return Decision() if person.has(command.told) else Decision([_noted(command.person_id, command.told)])
 
 
-def _input(fact: Fact) -> ClientInput:
+def evolve(person: Person, fact: Fact, at: datetime) -> Person:
+    told = _input(fact)
+    latest = told.at if person.latest is None else max(person.latest, told.at)
+    return replace(person, inputs=(*person.inputs, told), latest=latest)
+
+
+def _input(fact: Fact) -> PersonInput:
+    source = Source(fact.source, fact.source_epoch)
     match fact:
         case facts.ReportNoted():
             return FiledReport(
-                instant(fact.reported_at), fact.source_version, fact.source_fact_id, fact.report_id, fact.reporter_id
+                at=instant(fact.reported_at),
+                version=fact.source_version,
+                fact_id=fact.source_fact_id,
+                report_id=fact.report_id,
+                reporter_id=fact.reporter_id,
+                conversation_id=fact.conversation_id,
+                last_sequence=fact.last_message_sequence,
+                source=source,
             )
         case facts.DecisionNoted():
             return ReportDecision(
-                instant(fact.decided_at),
-                fact.source_version,
-                fact.source_fact_id,
-                fact.report_id,
-                fact.reporter_id,
-                fact.finding,
+                at=instant(fact.decided_at),
+                version=fact.source_version,
+                fact_id=fact.source_fact_id,
+                report_id=fact.report_id,
+                reporter_id=fact.reporter_id,
+                finding=fact.finding,
+                source=source,
             )
         case facts.StandingNoted():
             return StandingChange(
-                instant(fact.decided_at),
-                fact.source_version,
-                fact.source_fact_id,
-                spans_of(fact.phases),
-                fact.lifted,
-                tuple(fact.report_ids),
+                at=instant(fact.decided_at),
+                version=fact.source_version,
+                fact_id=fact.source_fact_id,
+                phases=spans_of(fact.phases),
+                lifted=fact.lifted,
+                report_ids=tuple(fact.report_ids),
+                source=source,
             )
         case _:
             assert_never(fact)
 
 
-def _report_noted(command: NoteReport) -> facts.ReportNoted:
-    return facts.ReportNoted(
-        client_id=command.client_id,
-        reporter_id=command.report.reporter_id,
-        report_id=command.report.report_id,
-        reported_at=timestamp(command.report.at),
-        source_fact_id=command.report.fact_id,
-        source_version=command.report.version,
-    )
+def _noted(person_id: str, told: PersonInput) -> Fact:
+    noted = _said(person_id, told)
+    noted.source_fact_id, noted.source_version = told.fact_id, told.version
+    noted.source, noted.source_epoch = told.source
+    return noted
 
 
-def _decision_noted(command: NoteDecision) -> facts.DecisionNoted:
-    return facts.DecisionNoted(
-        client_id=command.client_id,
-        reporter_id=command.decision.reporter_id,
-        report_id=command.decision.report_id,
-        finding=command.decision.finding,
-        decided_at=timestamp(command.decision.at),
-        source_fact_id=command.decision.fact_id,
-        source_version=command.decision.version,
-    )
-
-
-def _standing_noted(command: NoteStanding) -> facts.StandingNoted:
-    return facts.StandingNoted(
-        client_id=command.client_id,
-        phases=phases(command.change.phases),
-        lifted=command.change.lifted,
-        report_ids=command.change.report_ids,
-        decided_at=timestamp(command.change.at),
-        source_fact_id=command.change.fact_id,
-        source_version=command.change.version,
-    )
+def _said(person_id: str, told: PersonInput) -> Fact:
+    match told:
+        case FiledReport():
+            return facts.ReportNoted(
+                person_id=person_id,
+                reporter_id=told.reporter_id,
+                report_id=told.report_id,
+                reported_at=timestamp(told.at),
+                conversation_id=told.conversation_id,
+                last_message_sequence=told.last_sequence,
+            )
+        case ReportDecision():
+            return facts.DecisionNoted(
+                person_id=person_id,
+                reporter_id=told.reporter_id,
+                report_id=told.report_id,
+                finding=told.finding,
+                decided_at=timestamp(told.at),
+            )
+        case StandingChange():
+            return facts.StandingNoted(
+                person_id=person_id,
+                phases=phases(told.phases),
+                lifted=told.lifted,
+                report_ids=told.report_ids,
+                decided_at=timestamp(told.at),
+            )
+        case _:
+            assert_never(told)

@@ -1,7 +1,8 @@
 """The waits of one conversation, kept as facts in the stream `conversation-<conversation_id>`.
 
-What is stated are the differences of the pure function in waits.py, decided on the client's stream as it is at the
-commit. A message later than everything known costs the same however long the conversation is.
+What is stated are the differences of the pure function in waits.py, decided on the streams of both people as they are
+at the commit. A message later than everything known costs the same however long the conversation is, unless its
+therapist reported its client.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,11 +14,13 @@ from holdspace.messaging.v1.events_pb2 import SIDE_CLIENT, SIDE_THERAPIST
 from holdspace.response_sla.v1 import private_pb2 as facts
 from kernel.decision import Decision
 from kernel.facts import instant, timestamp
-from services.response_sla.domain.client_inputs import Client
+from services.response_sla.domain.client_inputs import Person
 from services.response_sla.domain.growing import Growing
-from services.response_sla.domain.inputs import Order, SentMessage, order
+from services.response_sla.domain.inputs import FiledReport, SentMessage, Source
+from services.response_sla.domain.noted import Noted
 from services.response_sla.domain.policy import Policy
-from services.response_sla.domain.reports import Contact, judge
+from services.response_sla.domain.reports import NOTHING_REPORTED
+from services.response_sla.domain.timeline import Inputs
 from services.response_sla.domain.wait import Parties, Wait, WaitFact, differences, from_message
 from services.response_sla.domain.waits import resume, step, waits
 
@@ -34,10 +37,9 @@ class NoteMessages:
 
 @dataclass(frozen=True, slots=True)
 class EvaluateConversation:
-    """From the start: after the client's stream changed, or the policy."""
+    """From the start: after the stream of one of its people changed, or the policy."""
 
-    conversation_id: str
-    client_id: str
+    parties: Parties
     policy: Policy
     now: datetime
 
@@ -49,105 +51,121 @@ Fact = facts.MessageNoted | Stated
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """`noted_to`: every message up to this sequence is noted, of the later ones those in `noted_ahead`. `latest`: where
-    the latest message stands. `settled` and then `last` are the waits as stated, in the order they opened.
-    `client_facts`: how many facts of the client's stream they take account of.
+    """`settled` and then `last` are the waits as stated, in the order they opened. `client_facts`, `therapist_facts`:
+    how many facts of the two people's streams they take account of.
     """
 
     parties: Parties = field(default_factory=Parties)
     messages: Growing[SentMessage] = field(default_factory=Growing)
-    noted_to: int = 0
-    noted_ahead: frozenset[int] = frozenset()
-    latest: Order | None = None
-    contact: Contact = field(default_factory=Contact)
+    noted: Noted = field(default_factory=Noted)
     settled: Growing[Wait] = field(default_factory=Growing)
     last: Wait | None = None
     client_facts: int = 0
+    therapist_facts: int = 0
 
     @property
     def waits(self) -> tuple[Wait, ...]:
         return tuple(self.settled) if self.last is None else (*self.settled, self.last)
 
-    def has(self, sequence: int) -> bool:
-        return sequence <= self.noted_to or sequence in self.noted_ahead
+
+@dataclass(frozen=True, slots=True)
+class People:
+    client: Person
+    therapist: Person
+
+    def are_accounted_for(self, conversation: Conversation) -> bool:
+        facts_of_both = (len(self.client.inputs), len(self.therapist.inputs))
+        return facts_of_both == (conversation.client_facts, conversation.therapist_facts)
+
+    def have_said_nothing_since(self, at: datetime) -> bool:
+        return all(person.latest is None or person.latest < at for person in (self.client, self.therapist))
+
+    def has_report_by(self, therapist_id: str) -> bool:
+        return any(isinstance(told, FiledReport) and told.reporter_id == therapist_id for told in self.client.inputs)
 
 
 def conversation_stream(conversation_id: str) -> str:
     return f"conversation-{conversation_id}"
 
 
-def decide(command: Command, conversation: Conversation, *, client: Client) -> Decision:
+def decide(command: Command, conversation: Conversation, *, client: Person, therapist: Person) -> Decision:
+    people = People(client, therapist)
     match command:
         case NoteMessages():
-            return _note(command, conversation, client)
+            return _note(command, conversation, people)
         case EvaluateConversation():
-            stated = _evaluate(conversation.parties, conversation.messages, conversation, client, command.policy)
-            return Decision([*stated, *_evaluated(conversation.parties, conversation, client)] if stated else ())
+            stated = _evaluate(conversation.parties, conversation.messages, conversation, people, command.policy)
+            return Decision([*stated, *_evaluated(conversation.parties, conversation, people)] if stated else ())
         case _:
             assert_never(command)
 
 
-def _note(command: NoteMessages, conversation: Conversation, client: Client) -> Decision:
-    unknown = {message.sequence: message for message in command.messages if not conversation.has(message.sequence)}
-    messages = sorted(unknown.values(), key=order)
+def _note(command: NoteMessages, conversation: Conversation, people: People) -> Decision:
+    unknown = {(item.source, item.sequence): item for item in command.messages if not conversation.noted.has(item)}
+    messages = sorted(unknown.values(), key=lambda message: (message.source, message.sequence))
     if not messages:
         return Decision()
     noted = [_message_noted(command.parties, message) for message in messages]
-    if _is_ahead(messages[0], conversation, client):
-        return Decision([*noted, *_go_on(messages, command, conversation, client)])
+    if (ahead := _ahead(messages, command.parties.therapist_id, conversation, people)) is not None:
+        return Decision([*noted, *_go_on(ahead, command, conversation, people)])
     everything = [*conversation.messages, *messages]
-    stated = _evaluate(command.parties, everything, conversation, client, command.policy)
-    return Decision([*noted, *stated, *_evaluated(command.parties, conversation, client)])
+    stated = _evaluate(command.parties, everything, conversation, people, command.policy)
+    return Decision([*noted, *stated, *_evaluated(command.parties, conversation, people)])
 
 
-def _is_ahead(message: SentMessage, conversation: Conversation, client: Client) -> bool:
-    """Returns whether the waits as stated are those just before the message."""
-    if conversation.client_facts != len(client.inputs):
-        return False
-    known = [conversation.latest] if conversation.latest is not None else []
-    return all(at < order(message) for at in (*known, *(order(item) for item in client.inputs[-1:])))
+def _ahead(
+    messages: Sequence[SentMessage], therapist_id: str, conversation: Conversation, people: People
+) -> list[SentMessage] | None:
+    """Returns the messages with the times they count at; None unless the waits as stated are those before them."""
+    if not people.are_accounted_for(conversation) or people.has_report_by(therapist_id):
+        return None
+    found, noted = [], conversation.noted
+    for message in messages:
+        at = noted.counts_at(message)
+        if not noted.is_behind(message) or not people.have_said_nothing_since(at):
+            return None
+        found.append(message if at == message.at else replace(message, at=at))
+        noted = noted.add(message)
+    return found
 
 
 def _go_on(
-    messages: Iterable[SentMessage], command: NoteMessages, conversation: Conversation, client: Client
+    messages: Iterable[SentMessage], command: NoteMessages, conversation: Conversation, people: People
 ) -> list[WaitFact]:
     parties, before = command.parties, conversation.last
-    judged = judge(parties.therapist_id, conversation.contact, client.inputs, command.policy)
-    state = resume(before, client.inputs, judged)
+    state = resume(before, people.client.inputs, people.therapist.inputs)
     touched: dict[int, Wait] = {}
     for message in messages:
-        state = step(state, message, parties.therapist_id, judged)
+        state = step(state, message, parties.therapist_id, NOTHING_REPORTED)
         if state.last is not None:
             touched[state.last.opening_sequence] = state.last
     stated = {before.opening_sequence: before} if before is not None else {}
-    return [
-        fact
-        for sequence, wait in touched.items()
-        for fact in differences(parties, stated.get(sequence), judged.excluding(wait))
-    ]
+    return [fact for sequence, wait in touched.items() for fact in differences(parties, stated.get(sequence), wait)]
 
 
 def _evaluate(
-    parties: Parties, messages: Iterable[SentMessage], conversation: Conversation, client: Client, policy: Policy
+    parties: Parties, messages: Iterable[SentMessage], conversation: Conversation, people: People, policy: Policy
 ) -> list[Stated]:
     stated = {wait.opening_sequence: wait for wait in conversation.waits}
-    found = {wait.opening_sequence: wait for wait in waits(parties.therapist_id, messages, client.inputs, policy)}
+    inputs = Inputs(tuple(messages), people.client.inputs, people.therapist.inputs)
+    found = {wait.opening_sequence: wait for wait in waits(parties, inputs, policy)}
     return [
         *(_withdrawn(parties, sequence) for sequence in stated if sequence not in found),
         *(fact for sequence, wait in found.items() for fact in differences(parties, stated.get(sequence), wait)),
     ]
 
 
-def _evaluated(parties: Parties, conversation: Conversation, client: Client) -> list[Stated]:
+def _evaluated(parties: Parties, conversation: Conversation, people: People) -> list[Stated]:
     """Returns the mark that lets the next message go on from here; it is only ever stated along with other facts."""
-    if conversation.client_facts == len(client.inputs):
+    if people.are_accounted_for(conversation):
         return []
     return [
         facts.ConversationEvaluated(
             conversation_id=parties.conversation_id,
             client_id=parties.client_id,
             therapist_id=parties.therapist_id,
-            client_facts=len(client.inputs),
+            client_facts=len(people.client.inputs),
+            therapist_facts=len(people.therapist.inputs),
         )
     ]
 
@@ -157,7 +175,7 @@ def evolve(conversation: Conversation, fact: Fact, at: datetime) -> Conversation
         case facts.MessageNoted():
             return _with_message(conversation, fact)
         case facts.ConversationEvaluated():
-            return replace(conversation, client_facts=fact.client_facts)
+            return replace(conversation, client_facts=fact.client_facts, therapist_facts=fact.therapist_facts)
         case facts.WaitWithdrawn():
             kept = [wait for wait in conversation.waits if wait.opening_sequence != fact.opening_sequence]
             return _with_waits(conversation, kept)
@@ -171,29 +189,24 @@ def evolve(conversation: Conversation, fact: Fact, at: datetime) -> Conversation
 
 def _with_message(conversation: Conversation, fact: facts.MessageNoted) -> Conversation:
     message = SentMessage(
-        instant(fact.sent_at),
-        fact.sequence,
-        fact.source_fact_id,
-        fact.sender == SIDE_CLIENT,
-        fact.expects_reply,
-        fact.automatic,
+        at=instant(fact.sent_at),
+        sequence=fact.sequence,
+        fact_id=fact.source_fact_id,
+        from_client=fact.sender == SIDE_CLIENT,
+        expects_reply=fact.expects_reply,
+        automatic=fact.automatic,
+        imported=fact.imported,
+        source=Source(fact.source, fact.source_epoch),
     )
-    noted_to, ahead = conversation.noted_to, conversation.noted_ahead | {fact.sequence}
-    while noted_to + 1 in ahead:
-        noted_to += 1
-        ahead -= {noted_to}
-    at = order(message)
     # Most facts are messages and their waits: `replace` would take three times as long.
     return Conversation(
         parties=Parties(fact.conversation_id, fact.client_id, fact.therapist_id),
         messages=conversation.messages.add(message),
-        noted_to=noted_to,
-        noted_ahead=ahead,
-        latest=at if conversation.latest is None else max(conversation.latest, at),
-        contact=conversation.contact.with_message(message),
+        noted=conversation.noted.add(message),
         settled=conversation.settled,
         last=conversation.last,
         client_facts=conversation.client_facts,
+        therapist_facts=conversation.therapist_facts,
     )
 
 
@@ -211,13 +224,11 @@ def _stated(conversation: Conversation, settled: Growing[Wait], last: Wait) -> C
     return Conversation(
         parties=conversation.parties,
         messages=conversation.messages,
-        noted_to=conversation.noted_to,
-        noted_ahead=conversation.noted_ahead,
-        latest=conversation.latest,
-        contact=conversation.contact,
+        noted=conversation.noted,
         settled=settled,
         last=last,
         client_facts=conversation.client_facts,
+        therapist_facts=conversation.therapist_facts,
     )
 
 
@@ -236,7 +247,10 @@ def _message_noted(parties: Parties, message: SentMessage) -> facts.MessageNoted
         expects_reply=message.expects_reply,
         automatic=message.automatic,
         sent_at=timestamp(message.at),
+        imported=message.imported,
         source_fact_id=message.fact_id,
+        source=message.source.name,
+        source_epoch=message.source.epoch,
     )
 
 

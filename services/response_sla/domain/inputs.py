@@ -1,16 +1,29 @@
-"""What waits are made from: the messages of a conversation, and what moderation said about its client."""
+"""What waits are made from: the messages of a conversation, and what moderation said about its two people."""
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import assert_never
+from typing import NamedTuple
 
 from holdspace.moderation.v1.events_pb2 import Finding
 from kernel.gates import Spans, span_at
 
 
+class Source(NamedTuple):
+    """Who told an input: service/cell, and the epoch of its store, higher after each restore from a backup."""
+
+    name: str = ""
+    epoch: int = 1
+
+
+HERE = Source()
+
+
 @dataclass(frozen=True, slots=True)
 class SentMessage:
-    """`sequence` counts the messages of the conversation from 1. `automatic`: sent by a rule and not by a person."""
+    """`sequence` counts the messages of the conversation from 1. `automatic`: sent by a rule and not by a person.
+
+    `imported`: its time is that of another system, so its sequence says nothing about when it was sent.
+    """
 
     at: datetime
     sequence: int
@@ -18,17 +31,25 @@ class SentMessage:
     from_client: bool
     expects_reply: bool = True
     automatic: bool = False
+    imported: bool = False
+    source: Source = HERE
 
 
 @dataclass(frozen=True, slots=True)
 class FiledReport:
-    """`version` here and below: of the client's stream in moderation; it orders what happened at one instant."""
+    """`version` here and below: of the person's stream in moderation.
+
+    `conversation_id`, `last_sequence`: the last message the reporter knew of, empty and 0 when they did not say.
+    """
 
     at: datetime
     version: int
     fact_id: str
     report_id: str
     reporter_id: str
+    conversation_id: str = ""
+    last_sequence: int = 0
+    source: Source = HERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +67,10 @@ class StandingChange:
     phases: Spans
     lifted: bool = False
     report_ids: tuple[str, ...] = ()
+    source: Source = HERE
 
     def locks(self, at: datetime) -> bool:
-        """Returns whether nothing passes from the client at an instant from this change on."""
+        """Returns whether nothing passes from or to the person at an instant from this change on."""
         return span_at(self.phases, at).closed
 
 
@@ -60,23 +82,7 @@ class ReportDecision:
     report_id: str
     reporter_id: str
     finding: Finding.ValueType
+    source: Source = HERE
 
 
-ClientInput = FiledReport | StandingChange | ReportDecision
-Input = SentMessage | ClientInput
-Order = tuple[datetime, int, int, str]
-
-
-def order(item: Input) -> Order:
-    """Returns where an input stands among all others, by its own time and never by when it arrived."""
-    match item:
-        case SentMessage():
-            return (item.at, 0, item.sequence, item.fact_id)
-        case FiledReport():
-            return (item.at, 1, item.version, item.fact_id)
-        case StandingChange():
-            return (item.at, 2, item.version, item.fact_id)
-        case ReportDecision():
-            return (item.at, 3, item.version, item.fact_id)
-        case _:
-            assert_never(item)
+PersonInput = FiledReport | StandingChange | ReportDecision

@@ -1,40 +1,14 @@
 """What one therapist's reports about one client came to: which waits of the pair they exclude."""
 
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from holdspace.moderation.v1.events_pb2 import FINDING_BAD_FAITH
-from services.response_sla.domain.inputs import (
-    ClientInput,
-    FiledReport,
-    Order,
-    ReportDecision,
-    SentMessage,
-    StandingChange,
-    order,
-)
+from services.response_sla.domain.inputs import FiledReport, ReportDecision, SentMessage, StandingChange
 from services.response_sla.domain.policy import Policy
+from services.response_sla.domain.timeline import Turn
 from services.response_sla.domain.wait import Exclusion, Wait
-
-
-@dataclass(frozen=True, slots=True)
-class Contact:
-    """The earliest of each side: the client's first message, and the therapist's first by a person."""
-
-    first_message: SentMessage | None = None
-    first_reply: SentMessage | None = None
-
-    def with_message(self, message: SentMessage) -> "Contact":
-        """Returns the contact with one more message, from whatever time."""
-        if message.from_client:
-            first = _earlier(self.first_message, message)
-            return self if first is self.first_message else Contact(first, self.first_reply)
-        if message.automatic:
-            return self
-        reply = _earlier(self.first_reply, message)
-        return self if reply is self.first_reply else Contact(self.first_message, reply)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,52 +40,54 @@ class Judged:
         return replace(wait, exclusion=next(excluding, None))
 
 
-def judge(therapist_id: str, contact: Contact, inputs: Sequence[ClientInput], policy: Policy) -> Judged:
-    """Takes the client's inputs in order.
+NOTHING_REPORTED = Judged()
+
+
+def judge(therapist_id: str, turns: Sequence[Turn], policy: Policy) -> Judged:
+    """Takes the inputs of a conversation in order.
 
     A later decision about a report replaces the finding. What a report excludes ends with the first decision about it,
     with the next lift, or after the longest time undecided, whichever comes first.
     """
-    reports = [item for item in inputs if isinstance(item, FiledReport) and item.reporter_id == therapist_id]
-    if not reports:
-        return Judged()
+    filed = [
+        (number, turn)
+        for number, turn in enumerate(turns)
+        if isinstance(turn, FiledReport) and turn.reporter_id == therapist_id
+    ]
+    if not filed:
+        return NOTHING_REPORTED
     decisions: dict[str, list[ReportDecision]] = {}
-    for item in inputs:
-        if isinstance(item, ReportDecision):
-            decisions.setdefault(item.report_id, []).append(item)
-    lifts = [order(item) for item in inputs if isinstance(item, StandingChange) and item.lifted]
+    for turn in turns:
+        if isinstance(turn, ReportDecision):
+            decisions.setdefault(turn.report_id, []).append(turn)
     bad_faith = frozenset(
         report.report_id
-        for report in reports
+        for _, report in filed
         if report.report_id in decisions and decisions[report.report_id][-1].finding == FINDING_BAD_FAITH
     )
     straight_away = {
-        report.report_id: _exclusion(report, decisions.get(report.report_id, []), lifts, policy)
-        for report in reports
-        if report.report_id not in bad_faith and is_straight_away(report, contact, policy)
+        report.report_id: _exclusion(report, decisions.get(report.report_id, []), turns[number:], policy)
+        for number, report in filed
+        if report.report_id not in bad_faith and is_straight_away(report, turns[:number], policy)
     }
     return Judged(straight_away, bad_faith)
 
 
-def is_straight_away(report: FiledReport, contact: Contact, policy: Policy) -> bool:
-    """Returns whether the therapist had never answered, and still was within the first-response target of the client's
-    first message, both when the report was made.
+def is_straight_away(report: FiledReport, before: Sequence[Turn], policy: Policy) -> bool:
+    """Takes what came before the report. Returns whether the therapist had never answered, and still was within the
+    first-response target of the client's first message.
     """
-    filed = order(report)
-    if contact.first_message is None or order(contact.first_message) > filed:
+    messages = [turn for turn in before if isinstance(turn, SentMessage)]
+    if any(not message.from_client and not message.automatic for message in messages):
         return False
-    answered = contact.first_reply is not None and order(contact.first_reply) < filed
-    return not answered and report.at - contact.first_message.at <= policy.first_target
+    first = next((message.at for message in messages if message.from_client), None)
+    return first is not None and report.at - first <= policy.first_target
 
 
 def _exclusion(
-    report: FiledReport, decisions: Sequence[ReportDecision], lifts: Sequence[Order], policy: Policy
+    report: FiledReport, decisions: Sequence[ReportDecision], after: Sequence[Turn], policy: Policy
 ) -> StraightAway:
     undecided = report.at + policy.undecided_max
     decided = [decision.at for decision in decisions[:1]]
-    lifted = [at for at, *_ in lifts[bisect_right(lifts, order(report)) :][:1]]
+    lifted = [turn.at for turn in after if isinstance(turn, StandingChange) and turn.lifted][:1]
     return StraightAway(min([undecided, *decided, *lifted]), final=bool(decisions))
-
-
-def _earlier(known: SentMessage | None, message: SentMessage) -> SentMessage:
-    return message if known is None or order(message) < order(known) else known

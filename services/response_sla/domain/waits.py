@@ -1,7 +1,7 @@
-"""The waits of a conversation: a pure function of its messages and of what moderation said about its client.
+"""The waits of a conversation: a pure function of its messages and of what moderation said about its two people.
 
-Inputs count by their own times, so the order and the number of times they arrived in make no difference. A fold that is
-ahead of every input goes on from where it stands; anything earlier is folded again from the start.
+Inputs count in the order of timeline.py, so the order and the number of times they arrived in make no difference. A
+fold that is ahead of every input goes on from where it stands; anything earlier is folded again from the start.
 """
 
 from collections.abc import Iterable
@@ -14,19 +14,14 @@ from holdspace.response_sla.v1.private_pb2 import (
     RESPONSE_KIND_NEXT,
     VOID_REASON_REPORT,
     VOID_REASON_SUSPENSION,
+    VOID_REASON_THERAPIST_SUSPENSION,
+    VoidReason,
 )
-from services.response_sla.domain.inputs import (
-    ClientInput,
-    FiledReport,
-    Input,
-    ReportDecision,
-    SentMessage,
-    StandingChange,
-    order,
-)
+from services.response_sla.domain.inputs import FiledReport, PersonInput, ReportDecision, SentMessage, StandingChange
 from services.response_sla.domain.policy import Policy
-from services.response_sla.domain.reports import Contact, Judged, judge
-from services.response_sla.domain.wait import Answered, Voided, Wait
+from services.response_sla.domain.reports import Judged, judge
+from services.response_sla.domain.timeline import Inputs, TherapistStanding, Turn, timeline, told_in_turn
+from services.response_sla.domain.wait import Answered, Parties, Voided, Wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,55 +33,56 @@ class State:
     """
 
     last: Wait | None = None
-    standing: StandingChange | None = None
+    client: StandingChange | None = None
+    therapist: StandingChange | None = None
     excluded_until: datetime | None = None
 
+    def is_locked(self, at: datetime) -> bool:
+        return any(change is not None and change.locks(at) for change in (self.client, self.therapist))
 
-def waits(
-    therapist_id: str, messages: Iterable[SentMessage], client_inputs: Iterable[ClientInput], policy: Policy
-) -> tuple[Wait, ...]:
+
+def waits(parties: Parties, inputs: Inputs, policy: Policy) -> tuple[Wait, ...]:
     """Returns every wait of the conversation in the order they opened, in time linear in the inputs once sorted."""
-    inputs: list[Input] = sorted({*messages, *client_inputs}, key=order)
-    contact = Contact()
-    for item in inputs:
-        if isinstance(item, SentMessage):
-            contact = contact.with_message(item)
-    judged = judge(therapist_id, contact, [item for item in inputs if not isinstance(item, SentMessage)], policy)
+    turns = timeline(parties, inputs)
+    judged = judge(parties.therapist_id, turns, policy)
     state = State()
     found: dict[int, Wait] = {}
-    for item in inputs:
-        state = step(state, item, therapist_id, judged)
+    for turn in turns:
+        state = step(state, turn, parties.therapist_id, judged)
         if state.last is not None:
             found[state.last.opening_sequence] = state.last
     return tuple(judged.excluding(wait) for wait in found.values())
 
 
-def resume(last: Wait | None, client_inputs: Iterable[ClientInput], judged: Judged) -> State:
-    """Returns the state after inputs whose last wait is known, given the client's among them, in order."""
-    standing = None
-    for item in client_inputs:
-        if isinstance(item, StandingChange):
-            standing = item
-    return State(last, standing, max((report.until for report in judged.straight_away.values()), default=None))
+def resume(last: Wait | None, client: Iterable[PersonInput], therapist: Iterable[PersonInput]) -> State:
+    """Returns the state after inputs whose last wait is known, none of them a report of the therapist."""
+    return State(last, _latest(client), _latest(therapist))
 
 
-def step(state: State, item: Input, therapist_id: str, judged: Judged) -> State:
+def _latest(told: Iterable[PersonInput]) -> StandingChange | None:
+    changes = [item for item in told_in_turn(told) if isinstance(item, StandingChange)]
+    return max(changes, key=lambda change: (change.at, change.version, change.fact_id), default=None)
+
+
+def step(state: State, turn: Turn, therapist_id: str, judged: Judged) -> State:
     """Takes an input later than every one before it. Only `last` can have changed, or be another wait."""
-    match item:
+    match turn:
         case SentMessage():
-            return _client_wrote(state, item) if item.from_client else _therapist_wrote(state, item)
+            return _client_wrote(state, turn) if turn.from_client else _therapist_wrote(state, turn)
         case FiledReport():
-            return _reported(state, item, judged) if item.reporter_id == therapist_id else state
+            return _reported(state, turn, judged) if turn.reporter_id == therapist_id else state
         case StandingChange():
-            return _standing_changed(state, item, judged)
+            return _standing_changed(replace(state, client=turn), turn, VOID_REASON_SUSPENSION, judged)
+        case TherapistStanding(_, change):
+            return _standing_changed(replace(state, therapist=change), change, VOID_REASON_THERAPIST_SUSPENSION, judged)
         case ReportDecision():
             return state  # Its report was judged in its light.
         case _:
-            assert_never(item)
+            assert_never(turn)
 
 
 def _client_wrote(state: State, message: SentMessage) -> State:
-    if not message.expects_reply or (state.standing is not None and state.standing.locks(message.at)):
+    if not message.expects_reply or state.is_locked(message.at):
         return state
     if _is_running(state) and not _is_past_its_exclusion(state, message.at):
         return state  # Later messages do not restart a wait.
@@ -118,11 +114,10 @@ def _reported(state: State, report: FiledReport, judged: Judged) -> State:
     return replace(state, excluded_until=max(straight_away.until, state.excluded_until or straight_away.until))
 
 
-def _standing_changed(state: State, change: StandingChange, judged: Judged) -> State:
-    state = replace(state, standing=change)
+def _standing_changed(state: State, change: StandingChange, reason: VoidReason.ValueType, judged: Judged) -> State:
     if not change.locks(change.at) or judged.rests_on_bad_faith(change):
         return state
-    return _end(state, Voided(change.at, VOID_REASON_SUSPENSION))
+    return _end(state, Voided(change.at, reason))
 
 
 def _end(state: State, ending: Answered | Voided) -> State:

@@ -41,7 +41,7 @@ BOOKING_CANCELLED = "holdspace.scheduling.v1.BookingCancelled"
 COPIES = {
     "messaging": ("gate-standing-{}", "holdspace.kernel.v1.GateCopied"),
     "scheduling": ("gate-standing-{}", "holdspace.kernel.v1.GateCopied"),
-    "response_sla": ("client-{}", "holdspace.response_sla.v1.StandingNoted"),
+    "response_sla": ("person-{}", "holdspace.response_sla.v1.StandingNoted"),
 }
 
 KNOWN = "select count(*) from unnest($1::text[]) asked where exists (select from facts_of(asked))"

@@ -7,15 +7,23 @@ from typing import TypeVar, cast
 from hypothesis import strategies as st
 
 from services.response_sla.domain import client_inputs, conversation_waits
-from services.response_sla.domain.client_inputs import Client, NoteDecision, NoteReport, NoteStanding
+from services.response_sla.domain.client_inputs import NoteAboutPerson, Person
 from services.response_sla.domain.conversation_waits import Conversation, EvaluateConversation, NoteMessages
-from services.response_sla.domain.inputs import ClientInput, FiledReport, ReportDecision, SentMessage, StandingChange
-from services.response_sla.domain.wait import Parties
+from services.response_sla.domain.inputs import FiledReport, PersonInput, ReportDecision, SentMessage, StandingChange
+from services.response_sla.domain.timeline import Inputs
 from tests.gates import told_spans
-from tests.unit.response_sla.story import BAD_FAITH, DISMISSED, OTHER_THERAPIST, POLICY, THERAPIST, UPHELD, hour
+from tests.unit.response_sla.story import (
+    BAD_FAITH,
+    DISMISSED,
+    OTHER_THERAPIST,
+    PARTIES,
+    POLICY,
+    THERAPIST,
+    UPHELD,
+    hour,
+)
 
 T = TypeVar("T")
-PARTIES = Parties("c1", "client", THERAPIST)
 NOW = hour(1000)  # Decisions here come when they come; only the inputs' own times count.
 
 hours = st.one_of(st.integers(0, 60), st.integers(0, 400))  # whole, so that many inputs share an instant
@@ -26,7 +34,12 @@ REPORTERS = {"r1": THERAPIST, "r2": THERAPIST, "r3": OTHER_THERAPIST}
 @dataclass(frozen=True)
 class Past:
     messages: list[SentMessage]
-    client_inputs: list[ClientInput]
+    client_inputs: list[PersonInput]
+    therapist_inputs: list[PersonInput]
+
+    @property
+    def inputs(self) -> Inputs:
+        return Inputs(self.messages, self.client_inputs, self.therapist_inputs)
 
 
 @st.composite
@@ -37,14 +50,25 @@ def pasts(draw: st.DrawFn) -> Past:
     )
     sent = st.builds(lambda at, flags: SentMessage(hour(at), 0, "", *flags), hours, flags)
     told = sorted(draw(st.lists(sent, min_size=2, max_size=12)), key=lambda message: message.at)
+    imported = draw(st.integers(0, len(told)))
     messages = [replace(message, sequence=n, fact_id=f"m{n}") for n, message in enumerate(told, 1)]
+    messages = [replace(message, imported=message.sequence <= imported) for message in messages]
     said = draw(st.lists(_client_input(), max_size=6))
     unique = {item.report_id if isinstance(item, FiledReport) else n: item for n, item in enumerate(said)}
-    return Past(messages, [replace(item, version=n, fact_id=f"f{n}") for n, item in enumerate(unique.values(), 1)])
+    about_client = [replace(item, version=n, fact_id=f"f{n}") for n, item in enumerate(unique.values(), 1)]
+    changes = draw(st.lists(_standing(), max_size=2))
+    about_therapist = [replace(item, version=n, fact_id=f"t{n}") for n, item in enumerate(changes, 1)]
+    return Past(messages, about_client, list(about_therapist))
 
 
-def _client_input() -> st.SearchStrategy[ClientInput]:
-    filed = st.builds(lambda at, report: FiledReport(hour(at), 0, "", report, REPORTERS[report]), hours, reports)
+def _client_input() -> st.SearchStrategy[PersonInput]:
+    known = st.sampled_from([("", 0), ("", 0), ("c1", 1), ("c1", 2), ("c1", 5)])
+    filed = st.builds(
+        lambda at, report, known: FiledReport(hour(at), 0, "", report, REPORTERS[report], *known),
+        hours,
+        reports,
+        known,
+    )
     findings = st.sampled_from([UPHELD, DISMISSED, BAD_FAITH])
     ruled = st.builds(
         lambda at, report, finding: ReportDecision(hour(at), 0, "", report, REPORTERS[report], finding),
@@ -52,14 +76,17 @@ def _client_input() -> st.SearchStrategy[ClientInput]:
         reports,
         findings,
     )
+    return st.one_of(filed, filed, ruled, _standing())
+
+
+def _standing() -> st.SearchStrategy[StandingChange]:
     phases = st.builds(
         lambda first, until: told_spans((first, hour(until)), ("GOOD", None)),
         st.sampled_from(["SUSPENDED", "BRAKED", "BANNED", "GOOD"]),
         hours,
     )
     grounds = st.sampled_from([(), ("r1",), ("r1", "r3")])
-    changed = st.builds(lambda at, *rest: StandingChange(hour(at), 0, "", *rest), hours, phases, st.booleans(), grounds)
-    return st.one_of(filed, filed, ruled, changed)
+    return st.builds(lambda at, *rest: StandingChange(hour(at), 0, "", *rest), hours, phases, st.booleans(), grounds)
 
 
 def shuffled_and_doubled(draw: st.DrawFn, items: list[T]) -> list[T]:
@@ -68,32 +95,33 @@ def shuffled_and_doubled(draw: st.DrawFn, items: list[T]) -> list[T]:
 
 
 class Arrivals:
-    """The service's deciders on their two streams, fed by hand. `stated`: the facts of the conversation's stream."""
+    """The service's deciders on their streams, fed by hand. `stated`: the facts of the conversation's stream."""
 
     def __init__(self) -> None:
         self.conversation = Conversation()
-        self.client = Client()
+        self.client = Person()
+        self.therapist = Person()
         self.stated: list[conversation_waits.Fact] = []
 
     def messages(self, *messages: SentMessage) -> None:
         self._conversation(NoteMessages(PARTIES, messages, POLICY, NOW))
 
     def evaluation(self) -> None:
-        self._conversation(EvaluateConversation(PARTIES.conversation_id, PARTIES.client_id, POLICY, NOW))
+        self._conversation(EvaluateConversation(PARTIES, POLICY, NOW))
 
-    def client_input(self, item: ClientInput) -> None:
-        match item:
-            case FiledReport():
-                command: client_inputs.Command = NoteReport(PARTIES.client_id, item, NOW)
-            case ReportDecision():
-                command = NoteDecision(PARTIES.client_id, item, NOW)
-            case StandingChange():
-                command = NoteStanding(PARTIES.client_id, item, NOW)
-        for fact in client_inputs.decide(command, self.client).facts:
-            self.client = client_inputs.evolve(self.client, cast("client_inputs.Fact", fact), NOW)
+    def client_input(self, item: PersonInput) -> None:
+        self.client = self._noted(PARTIES.client_id, item, self.client)
+
+    def therapist_input(self, item: PersonInput) -> None:
+        self.therapist = self._noted(PARTIES.therapist_id, item, self.therapist)
+
+    def _noted(self, person_id: str, item: PersonInput, person: Person) -> Person:
+        for fact in client_inputs.decide(NoteAboutPerson(person_id, item, NOW), person).facts:
+            person = client_inputs.evolve(person, cast("client_inputs.Fact", fact), NOW)
+        return person
 
     def _conversation(self, command: conversation_waits.Command) -> None:
-        decision = conversation_waits.decide(command, self.conversation, client=self.client)
+        decision = conversation_waits.decide(command, self.conversation, client=self.client, therapist=self.therapist)
         for fact in cast("Sequence[conversation_waits.Fact]", decision.facts):
             self.conversation = conversation_waits.evolve(self.conversation, fact, NOW)
             self.stated.append(fact)

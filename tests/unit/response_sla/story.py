@@ -8,21 +8,16 @@ from datetime import UTC, datetime, timedelta
 
 from holdspace.moderation.v1.events_pb2 import FINDING_BAD_FAITH, FINDING_DISMISSED, FINDING_UPHELD, Finding
 from holdspace.response_sla.v1.private_pb2 import RESPONSE_KIND_FIRST, RESPONSE_KIND_NEXT, ResponseKind
-from services.response_sla.domain.inputs import (
-    ClientInput,
-    FiledReport,
-    Input,
-    ReportDecision,
-    SentMessage,
-    StandingChange,
-)
+from services.response_sla.domain.inputs import FiledReport, PersonInput, ReportDecision, SentMessage, StandingChange
 from services.response_sla.domain.policy import Policy
-from services.response_sla.domain.wait import Answered, Voided, Wait, WaitState
+from services.response_sla.domain.timeline import Inputs
+from services.response_sla.domain.wait import Answered, Parties, Voided, Wait, WaitState
 from services.response_sla.domain.waits import waits
 from tests.gates import told_spans
 
 POLICY = Policy()
 THERAPIST, OTHER_THERAPIST = "t1", "t2"
+PARTIES = Parties("c1", "client", THERAPIST)
 FIRST, NEXT = RESPONSE_KIND_FIRST, RESPONSE_KIND_NEXT
 UPHELD, DISMISSED, BAD_FAITH = FINDING_UPHELD, FINDING_DISMISSED, FINDING_BAD_FAITH
 ORIGIN = datetime(2026, 3, 1, tzinfo=UTC)
@@ -40,8 +35,10 @@ def therapist_writes(at: float, *, automatic: bool = False) -> SentMessage:
     return SentMessage(hour(at), 0, "", False, False, automatic)
 
 
-def reported(at: float, report_id: str = "r1", by: str = THERAPIST) -> FiledReport:
-    return FiledReport(hour(at), 1, f"reported-{report_id}", report_id, by)
+def reported(at: float, report_id: str = "r1", by: str = THERAPIST, knowing: int = 0) -> FiledReport:
+    """`knowing`: the last message the reporter knew of, 0 when they did not say."""
+    conversation = PARTIES.conversation_id if knowing else ""
+    return FiledReport(hour(at), 1, f"reported-{report_id}", report_id, by, conversation, knowing)
 
 
 def decided(at: float, finding: Finding.ValueType, report_id: str = "r1", by: str = THERAPIST) -> ReportDecision:
@@ -69,10 +66,22 @@ def lifted(at: float) -> StandingChange:
 
 
 @dataclass(frozen=True)
-class Story:
-    happened: tuple[Input, ...]
+class OfTherapist:
+    """Said about the therapist, not about the client."""
 
-    def when(self, *more: Input) -> "Story":
+    said: PersonInput
+
+
+Told = SentMessage | PersonInput | OfTherapist
+
+
+@dataclass(frozen=True)
+class Story:
+    """Versions and sequences are given in the order things are told."""
+
+    happened: tuple[Told, ...]
+
+    def when(self, *more: Told) -> "Story":
         return Story((*self.happened, *more))
 
     @property
@@ -81,23 +90,29 @@ class Story:
         return [replace(message, sequence=n, fact_id=f"m{n}") for n, message in enumerate(told, 1)]
 
     @property
-    def client_inputs(self) -> list[ClientInput]:
-        return [item for item in self.happened if not isinstance(item, SentMessage)]
+    def client_inputs(self) -> list[PersonInput]:
+        said = [item for item in self.happened if not isinstance(item, SentMessage | OfTherapist)]
+        return [replace(item, version=n) for n, item in enumerate(said, 1)]
+
+    @property
+    def therapist_inputs(self) -> list[PersonInput]:
+        said = [item.said for item in self.happened if isinstance(item, OfTherapist)]
+        return [replace(item, version=n) for n, item in enumerate(said, 1)]
 
     @property
     def waits(self) -> tuple[Wait, ...]:
-        return waits(THERAPIST, self.messages, self.client_inputs, POLICY)
+        return waits(PARTIES, Inputs(self.messages, self.client_inputs, self.therapist_inputs), POLICY)
 
-    def then(self, *expected: "Told") -> None:
+    def then(self, *expected: "Expected") -> None:
         assert tuple(told(wait) for wait in self.waits) == expected
 
 
-def given(*happened: Input) -> Story:
+def given(*happened: Told) -> Story:
     return Story(happened)
 
 
 @dataclass(frozen=True)
-class Told:
+class Expected:
     """A wait in a test's words. `ended_at`: hours. `report_id`: what voids or excludes it."""
 
     kind: ResponseKind.ValueType
@@ -108,34 +123,34 @@ class Told:
     final: bool = False
 
 
-def opened(kind: ResponseKind.ValueType, at: float) -> Told:
-    return Told(kind, at, WaitState.OPEN)
+def opened(kind: ResponseKind.ValueType, at: float) -> Expected:
+    return Expected(kind, at, WaitState.OPEN)
 
 
-def answered(kind: ResponseKind.ValueType, opened_at: float, at: float) -> Told:
-    return Told(kind, opened_at, WaitState.ANSWERED, at)
+def answered(kind: ResponseKind.ValueType, opened_at: float, at: float) -> Expected:
+    return Expected(kind, opened_at, WaitState.ANSWERED, at)
 
 
-def voided(kind: ResponseKind.ValueType, opened_at: float, at: float, by: str = "") -> Told:
+def voided(kind: ResponseKind.ValueType, opened_at: float, at: float, by: str = "") -> Expected:
     """Without a report: by a suspension."""
-    return Told(kind, opened_at, WaitState.VOIDED, at, by)
+    return Expected(kind, opened_at, WaitState.VOIDED, at, by)
 
 
-def excluded(kind: ResponseKind.ValueType, opened_at: float, *, final: bool, by: str = "r1") -> Told:
-    return Told(kind, opened_at, WaitState.EXCLUDED, None, by, final)
+def excluded(kind: ResponseKind.ValueType, opened_at: float, *, final: bool, by: str = "r1") -> Expected:
+    return Expected(kind, opened_at, WaitState.EXCLUDED, None, by, final)
 
 
-def told(wait: Wait) -> Told:
+def told(wait: Wait) -> Expected:
     opened_at = _hours(wait.opened_at)
     if wait.exclusion is not None:
-        return Told(wait.kind, opened_at, wait.state, None, wait.exclusion.report_id, wait.exclusion.final)
+        return Expected(wait.kind, opened_at, wait.state, None, wait.exclusion.report_id, wait.exclusion.final)
     match wait.ending:
         case Voided(at, _, report_id):
-            return Told(wait.kind, opened_at, wait.state, _hours(at), report_id)
+            return Expected(wait.kind, opened_at, wait.state, _hours(at), report_id)
         case Answered(at, _):
-            return Told(wait.kind, opened_at, wait.state, _hours(at))
+            return Expected(wait.kind, opened_at, wait.state, _hours(at))
         case None:
-            return Told(wait.kind, opened_at, wait.state)
+            return Expected(wait.kind, opened_at, wait.state)
 
 
 def _hours(at: datetime) -> float:

@@ -1,5 +1,7 @@
 """The stream of a conversation states its waits, whatever way its inputs arrive."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,11 +9,23 @@ from hypothesis import strategies as st
 from holdspace.response_sla.v1 import private_pb2 as facts
 from services.response_sla.domain import conversation_waits
 from services.response_sla.domain.conversation_waits import Conversation, evolve
-from services.response_sla.domain.inputs import ClientInput, SentMessage, order
+from services.response_sla.domain.inputs import PersonInput, SentMessage, Source
+from services.response_sla.domain.timeline import Inputs
 from services.response_sla.domain.wait import Wait, WaitState, from_message
 from services.response_sla.domain.waits import waits
 from tests.unit.response_sla.histories import NOW, Arrivals, Past, pasts, shuffled_and_doubled
-from tests.unit.response_sla.story import BAD_FAITH, DISMISSED, POLICY, THERAPIST, decided, hour, reported, suspended
+from tests.unit.response_sla.story import (
+    BAD_FAITH,
+    DISMISSED,
+    PARTIES,
+    POLICY,
+    braked,
+    decided,
+    hour,
+    lifted,
+    reported,
+    suspended,
+)
 
 OPEN, VOIDED, EXCLUDED = WaitState.OPEN, WaitState.VOIDED, WaitState.EXCLUDED
 
@@ -29,7 +43,7 @@ def stated_names(arrivals: Arrivals) -> list[str]:
 
 
 def expected(past: Past) -> tuple[Wait, ...]:
-    return waits(THERAPIST, past.messages, past.client_inputs, POLICY)
+    return waits(PARTIES, past.inputs, POLICY)
 
 
 @pytest.mark.rule("SL1")
@@ -83,7 +97,7 @@ def test_what_moderation_said_is_noted_once_however_often_it_arrives() -> None:
     for item in (reported(3), decided(9, BAD_FAITH), suspended(5)):
         arrivals.client_input(item)
         arrivals.client_input(item)
-    assert arrivals.client.inputs == (reported(3), suspended(5), decided(9, BAD_FAITH))
+    assert arrivals.client.inputs == (reported(3), decided(9, BAD_FAITH), suspended(5))
 
 
 def test_an_evaluation_before_any_message_states_nothing() -> None:
@@ -99,38 +113,46 @@ def test_an_evaluation_before_any_message_states_nothing() -> None:
 def test_any_order_and_number_of_arrivals_gives_the_same_waits(data: st.DataObject, past: Past) -> None:
     messages = data.draw(st.permutations([*past.messages, *past.messages[:3]]))
     client_inputs = data.draw(st.permutations([*past.client_inputs, *past.client_inputs[:3]]))
-    assert waits(THERAPIST, messages, client_inputs, POLICY) == expected(past)
+    arrived = Inputs(messages, client_inputs, [*past.therapist_inputs, *past.therapist_inputs[:1]][::-1])
+    assert waits(PARTIES, arrived, POLICY) == expected(past)
 
 
 @st.composite
-def arrivals_of(draw: st.DrawFn) -> list[SentMessage | ClientInput]:
+def arrivals_of(draw: st.DrawFn) -> list[SentMessage | PersonInput]:
     """The inputs of a past as they come in: in order of time or in any, some of them twice."""
     past = draw(pasts())
-    everything: list[SentMessage | ClientInput] = [*past.messages, *past.client_inputs]
-    return shuffled_and_doubled(draw, everything) if draw(st.booleans()) else sorted(everything, key=order)
+    everything: list[SentMessage | PersonInput] = [*past.messages, *past.client_inputs, *past.therapist_inputs]
+    in_time = sorted(everything, key=lambda item: (item.at, isinstance(item, SentMessage), item.fact_id))
+    return shuffled_and_doubled(draw, everything) if draw(st.booleans()) else in_time
 
 
-def arrive(arrivals: Arrivals, item: SentMessage | ClientInput) -> None:
+def arrive(arrivals: Arrivals, item: SentMessage | PersonInput) -> None:
     if isinstance(item, SentMessage):
         arrivals.messages(item)
+    elif is_about_therapist(item):
+        arrivals.therapist_input(item)
     else:
         arrivals.client_input(item)
+
+
+def is_about_therapist(item: PersonInput) -> bool:
+    return item.fact_id.startswith("t")
 
 
 @pytest.mark.rule("SL8")
 @settings(deadline=None, max_examples=500)
 @given(arrivals_of(), st.booleans())
 def test_after_every_arrival_the_waits_stated_are_those_of_everything_known(
-    arriving: list[SentMessage | ClientInput], is_evaluated_at_once: bool
+    arriving: list[SentMessage | PersonInput], is_evaluated_at_once: bool
 ) -> None:
-    arrivals, known = Arrivals(), Past([], [])
+    arrivals, known = Arrivals(), Past([], [], [])
     for item in arriving:
-        is_news = item not in known.messages and item not in known.client_inputs
+        is_news = item not in known.messages
         arrive(arrivals, item)
         if isinstance(item, SentMessage):
             known.messages.append(item)
         else:
-            known.client_inputs.append(item)
+            (known.therapist_inputs if is_about_therapist(item) else known.client_inputs).append(item)
             if is_evaluated_at_once:
                 arrivals.evaluation()
         if is_evaluated_at_once or (is_news and isinstance(item, SentMessage)):
@@ -140,7 +162,7 @@ def test_after_every_arrival_the_waits_stated_are_those_of_everything_known(
 @pytest.mark.rule("SL6")
 @settings(deadline=None)
 @given(arrivals_of())
-def test_the_last_fact_about_a_wait_is_the_wait(arriving: list[SentMessage | ClientInput]) -> None:
+def test_the_last_fact_about_a_wait_is_the_wait(arriving: list[SentMessage | PersonInput]) -> None:
     arrivals = Arrivals()
     for item in arriving:
         arrive(arrivals, item)
@@ -191,9 +213,9 @@ def test_two_decisions_on_one_state_do_not_meet() -> None:
     assert len(before.messages) == 2
 
 
-@pytest.mark.parametrize("client_inputs", [[], [reported(-5), decided(-4, BAD_FAITH)]], ids=["none", "some"])
+@pytest.mark.parametrize("client_inputs", [[], [braked(-5), lifted(-4)]], ids=["none", "some"])
 def test_a_message_ahead_of_everything_is_not_judged_from_the_start(
-    monkeypatch: pytest.MonkeyPatch, client_inputs: list[ClientInput]
+    monkeypatch: pytest.MonkeyPatch, client_inputs: list[PersonInput]
 ) -> None:
     arrivals = Arrivals()
     for item in client_inputs:
@@ -213,6 +235,9 @@ def test_a_message_ahead_of_everything_is_not_judged_from_the_start(
 def test_the_state_knows_which_messages_it_has_without_keeping_their_ids() -> None:
     state = Conversation()
     for sequence in (2, 3, 1, 5):
-        state = evolve(state, facts.MessageNoted(sequence=sequence), NOW)
-    assert (state.noted_to, state.noted_ahead) == (3, frozenset({5}))
-    assert [state.has(sequence) for sequence in range(1, 7)] == [True, True, True, False, True, False]
+        state = evolve(state, facts.MessageNoted(sequence=sequence, source="a/b", source_epoch=1), NOW)
+    source = Source("a/b", 1)
+    assert state.noted.runs == {source: ((1, 3), (5, 5))}
+    known = [SentMessage(NOW, sequence, "", from_client=True, source=source) for sequence in range(1, 7)]
+    assert [state.noted.has(message) for message in known] == [True, True, True, False, True, False]
+    assert not state.noted.has(replace(known[0], source=Source("a/b", 2)))

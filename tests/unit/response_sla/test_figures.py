@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.response_sla.domain.figures import Figures, figures, nearest_rank
-from services.response_sla.domain.inputs import Input
 from services.response_sla.domain.policy import Policy
 from services.response_sla.domain.wait import Answered, Wait
 from services.response_sla.domain.waits import waits
@@ -18,8 +17,8 @@ from tests.unit.response_sla.histories import Past, hours, pasts
 from tests.unit.response_sla.story import (
     FIRST,
     NEXT,
+    PARTIES,
     POLICY,
-    THERAPIST,
     client_writes,
     hour,
     reported,
@@ -28,7 +27,7 @@ from tests.unit.response_sla.story import (
 )
 
 
-def figures_of(*happened: Input, start: float = 0, end: float = 1000, as_of: float = 1000) -> Figures:
+def figures_of(*happened: story.Told, start: float = 0, end: float = 1000, as_of: float = 1000) -> Figures:
     return figures(story.given(*happened).waits, hour(start), hour(end), hour(as_of), POLICY)
 
 
@@ -115,7 +114,7 @@ def test_times_are_cut_to_the_millisecond() -> None:
 @settings(deadline=None)
 @given(pasts(), hours, hours, hours)
 def test_the_parts_sum_to_the_whole(past: Past, start: int, end: int, as_of: int) -> None:
-    found = waits(THERAPIST, past.messages, past.client_inputs, POLICY)
+    found = waits(PARTIES, past.inputs, POLICY)
     group = figures(found, hour(start), hour(end), hour(as_of), POLICY)
     for part in (group.first, group.next, group.all):
         assert part.closed + part.open + part.voided + part.excluded == part.opened

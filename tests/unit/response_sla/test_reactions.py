@@ -12,21 +12,22 @@ from holdspace.moderation.v1 import events_pb2 as moderation
 from kernel.consumers.records import ForeignFact
 from kernel.facts import FactTypes, timestamp
 from kernel.gates import Span, phase
-from services.response_sla.domain.client_inputs import NoteDecision, NoteReport, NoteStanding
+from services.response_sla.domain.client_inputs import NoteAboutPerson
 from services.response_sla.domain.conversation_waits import NoteMessages
-from services.response_sla.domain.inputs import FiledReport, ReportDecision, SentMessage, StandingChange
+from services.response_sla.domain.inputs import FiledReport, ReportDecision, SentMessage, Source, StandingChange
 from services.response_sla.domain.policy import Policy
 from services.response_sla.domain.wait import Parties
 from services.response_sla.reactions import IGNORED, STANDING, facts, lanes
 
 POLICY = Policy()
+SOURCE = Source("service/main", 3)
 AT, NOW = datetime(2026, 3, 1, 9, tzinfo=UTC), datetime(2026, 3, 1, 10, tzinfo=UTC)
 BY_TYPE = {reaction.fact: reaction.react for reaction in (*facts(POLICY), *lanes())}
 
 
 def foreign(payload: Message, version: int = 7) -> ForeignFact:
     envelope = Envelope(id="f1", type=payload.DESCRIPTOR.full_name, occurred_at=timestamp(AT))
-    return ForeignFact(envelope, payload, "topic", 0, 0, "service/main/1", 1, "stream", version, AT)
+    return ForeignFact(envelope, payload, "topic", 0, 0, "service/main/3", 1, "stream", version, AT)
 
 
 def reaction_to(payload: Any) -> list[Any]:
@@ -61,17 +62,19 @@ def test_a_message_is_noted_with_its_own_time(
         conversation_id="c1", client_id="client", therapist_id="t1", sequence=3, sender=sender, expects=expects
     )
     sent.automatic = automatic
-    message = SentMessage(AT, 3, "f1", *expected)
+    message = SentMessage(AT, 3, "f1", *expected, source=SOURCE)
     assert reaction_to(sent) == [NoteMessages(Parties("c1", "client", "t1"), [message], POLICY, NOW)]
 
 
 def test_a_report_and_its_decision_are_noted_with_their_place_in_the_clients_stream() -> None:
     about = {"client_id": "client", "report_id": "r1", "reporter_id": "t1"}
-    report = FiledReport(AT, 7, "f1", "r1", "t1")
-    assert reaction_to(moderation.ClientReported(**about)) == [NoteReport("client", report, NOW)]
-    decision = ReportDecision(AT, 7, "f1", "r1", "t1", moderation.FINDING_DISMISSED)
+    report = FiledReport(AT, 7, "f1", "r1", "t1", "c1", 4, SOURCE)
+    reported = moderation.ClientReported(**about)
+    reported.conversation_id, reported.last_message_sequence = "c1", 4
+    assert reaction_to(reported) == [NoteAboutPerson("client", report, NOW)]
+    decision = ReportDecision(AT, 7, "f1", "r1", "t1", moderation.FINDING_DISMISSED, SOURCE)
     decided = moderation.ReportDecided(**about, finding=moderation.FINDING_DISMISSED)
-    assert reaction_to(decided) == [NoteDecision("client", decision, NOW)]
+    assert reaction_to(decided) == [NoteAboutPerson("client", decision, NOW)]
 
 
 @pytest.mark.rule("SL4", "MO4")
@@ -89,5 +92,6 @@ def test_only_a_reinstatement_is_a_lift_and_every_measure_is_noted_with_the_repo
         phases=(Span("BRAKED", AT), Span("GOOD")),
         lifted=lifts,
         report_ids=("r1",) if names_reports and not lifts else (),
+        source=SOURCE,
     )
-    assert reaction_to(changed) == [NoteStanding("client", change, NOW)]
+    assert reaction_to(changed) == [NoteAboutPerson("client", change, NOW)]

@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 
 from services.response_sla.domain import conversation_waits
-from services.response_sla.domain.client_inputs import Client
+from services.response_sla.domain.client_inputs import Person
 from services.response_sla.domain.conversation_waits import Conversation, NoteMessages
 from services.response_sla.domain.figures import Group, figures
 from services.response_sla.domain.inputs import SentMessage
@@ -43,7 +43,7 @@ def fold(told: Iterable[NoteMessages]) -> dict[str, list[Wait]]:
     conversations: dict[str, Conversation] = {}
     for command in told:
         conversation = conversations.get(command.parties.conversation_id, Conversation())
-        decision = conversation_waits.decide(command, conversation, client=Client())
+        decision = conversation_waits.decide(command, conversation, client=Person(), therapist=Person())
         for fact in cast("Sequence[conversation_waits.Fact]", decision.facts):
             conversation = conversation_waits.evolve(conversation, fact, command.now)
         conversations[command.parties.conversation_id] = conversation

@@ -53,6 +53,8 @@ class _VoidReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VoidReason
     """The therapist reported the client after a reply, or past the first-response target."""
     VOID_REASON_SUSPENSION: _VoidReason.ValueType  # 2
     """The client was suspended or banned."""
+    VOID_REASON_THERAPIST_SUSPENSION: _VoidReason.ValueType  # 3
+    """The therapist was suspended or banned, and so cannot answer."""
 
 class VoidReason(_VoidReason, metaclass=_VoidReasonEnumTypeWrapper): ...
 
@@ -61,12 +63,15 @@ VOID_REASON_REPORT: VoidReason.ValueType  # 1
 """The therapist reported the client after a reply, or past the first-response target."""
 VOID_REASON_SUSPENSION: VoidReason.ValueType  # 2
 """The client was suspended or banned."""
+VOID_REASON_THERAPIST_SUSPENSION: VoidReason.ValueType  # 3
+"""The therapist was suspended or banned, and so cannot answer."""
 Global___VoidReason: _TypeAlias = VoidReason  # noqa: Y015
 
 @_typing.final
 class MessageNoted(_message.Message):
     """What waits are made from: facts of other services, reduced. Times are those of the source fact, not of its arrival.
-    Messages are kept in the conversation's stream, the rest in the client's.
+    Messages are kept in the conversation's stream, the rest in that of the person it is about. A source is service/cell;
+    its epoch is higher after each restore of its store.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -80,6 +85,9 @@ class MessageNoted(_message.Message):
     AUTOMATIC_FIELD_NUMBER: _builtins.int
     SENT_AT_FIELD_NUMBER: _builtins.int
     SOURCE_FACT_ID_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    SOURCE_EPOCH_FIELD_NUMBER: _builtins.int
+    IMPORTED_FIELD_NUMBER: _builtins.int
     conversation_id: _builtins.str
     client_id: _builtins.str
     therapist_id: _builtins.str
@@ -90,6 +98,10 @@ class MessageNoted(_message.Message):
     automatic: _builtins.bool
     """Sent by a rule and not by a person."""
     source_fact_id: _builtins.str
+    source: _builtins.str
+    source_epoch: _builtins.int
+    imported: _builtins.bool
+    """Its time is that of the system it was imported from."""
     @_builtins.property
     def sent_at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -104,10 +116,13 @@ class MessageNoted(_message.Message):
         automatic: _builtins.bool = ...,
         sent_at: _timestamp_pb2.Timestamp | None = ...,
         source_fact_id: _builtins.str = ...,
+        source: _builtins.str = ...,
+        source_epoch: _builtins.int = ...,
+        imported: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["sent_at", b"sent_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["automatic", b"automatic", "client_id", b"client_id", "conversation_id", b"conversation_id", "expects_reply", b"expects_reply", "sender", b"sender", "sent_at", b"sent_at", "sequence", b"sequence", "source_fact_id", b"source_fact_id", "therapist_id", b"therapist_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["automatic", b"automatic", "client_id", b"client_id", "conversation_id", b"conversation_id", "expects_reply", b"expects_reply", "imported", b"imported", "sender", b"sender", "sent_at", b"sent_at", "sequence", b"sequence", "source", b"source", "source_epoch", b"source_epoch", "source_fact_id", b"source_fact_id", "therapist_id", b"therapist_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -115,37 +130,50 @@ Global___MessageNoted: _TypeAlias = MessageNoted  # noqa: Y015
 
 @_typing.final
 class ReportNoted(_message.Message):
-    """A therapist reported the client."""
+    """A person was reported."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    CLIENT_ID_FIELD_NUMBER: _builtins.int
+    PERSON_ID_FIELD_NUMBER: _builtins.int
     REPORTER_ID_FIELD_NUMBER: _builtins.int
     REPORT_ID_FIELD_NUMBER: _builtins.int
     REPORTED_AT_FIELD_NUMBER: _builtins.int
     SOURCE_FACT_ID_FIELD_NUMBER: _builtins.int
     SOURCE_VERSION_FIELD_NUMBER: _builtins.int
-    client_id: _builtins.str
+    SOURCE_FIELD_NUMBER: _builtins.int
+    SOURCE_EPOCH_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    LAST_MESSAGE_SEQUENCE_FIELD_NUMBER: _builtins.int
+    person_id: _builtins.str
     reporter_id: _builtins.str
     report_id: _builtins.str
     source_fact_id: _builtins.str
     source_version: _builtins.int
-    """Of the client's stream where it was decided; orders what happened at one instant."""
+    """Of the person's stream where it was decided."""
+    source: _builtins.str
+    source_epoch: _builtins.int
+    conversation_id: _builtins.str
+    """The last message the reporter knew of; empty and 0 when they did not say."""
+    last_message_sequence: _builtins.int
     @_builtins.property
     def reported_at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
-        client_id: _builtins.str = ...,
+        person_id: _builtins.str = ...,
         reporter_id: _builtins.str = ...,
         report_id: _builtins.str = ...,
         reported_at: _timestamp_pb2.Timestamp | None = ...,
         source_fact_id: _builtins.str = ...,
         source_version: _builtins.int = ...,
+        source: _builtins.str = ...,
+        source_epoch: _builtins.int = ...,
+        conversation_id: _builtins.str = ...,
+        last_message_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["reported_at", b"reported_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "report_id", b"report_id", "reported_at", b"reported_at", "reporter_id", b"reporter_id", "source_fact_id", b"source_fact_id", "source_version", b"source_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "last_message_sequence", b"last_message_sequence", "person_id", b"person_id", "report_id", b"report_id", "reported_at", b"reported_at", "reporter_id", b"reporter_id", "source", b"source", "source_epoch", b"source_epoch", "source_fact_id", b"source_fact_id", "source_version", b"source_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -157,35 +185,41 @@ class DecisionNoted(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    CLIENT_ID_FIELD_NUMBER: _builtins.int
+    PERSON_ID_FIELD_NUMBER: _builtins.int
     REPORTER_ID_FIELD_NUMBER: _builtins.int
     REPORT_ID_FIELD_NUMBER: _builtins.int
     FINDING_FIELD_NUMBER: _builtins.int
     DECIDED_AT_FIELD_NUMBER: _builtins.int
     SOURCE_FACT_ID_FIELD_NUMBER: _builtins.int
     SOURCE_VERSION_FIELD_NUMBER: _builtins.int
-    client_id: _builtins.str
+    SOURCE_FIELD_NUMBER: _builtins.int
+    SOURCE_EPOCH_FIELD_NUMBER: _builtins.int
+    person_id: _builtins.str
     reporter_id: _builtins.str
     report_id: _builtins.str
     finding: _events_pb2_1.Finding.ValueType
     source_fact_id: _builtins.str
     source_version: _builtins.int
+    source: _builtins.str
+    source_epoch: _builtins.int
     @_builtins.property
     def decided_at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
-        client_id: _builtins.str = ...,
+        person_id: _builtins.str = ...,
         reporter_id: _builtins.str = ...,
         report_id: _builtins.str = ...,
         finding: _events_pb2_1.Finding.ValueType = ...,
         decided_at: _timestamp_pb2.Timestamp | None = ...,
         source_fact_id: _builtins.str = ...,
         source_version: _builtins.int = ...,
+        source: _builtins.str = ...,
+        source_epoch: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decided_at", b"decided_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "decided_at", b"decided_at", "finding", b"finding", "report_id", b"report_id", "reporter_id", b"reporter_id", "source_fact_id", b"source_fact_id", "source_version", b"source_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided_at", b"decided_at", "finding", b"finding", "person_id", b"person_id", "report_id", b"report_id", "reporter_id", b"reporter_id", "source", b"source", "source_epoch", b"source_epoch", "source_fact_id", b"source_fact_id", "source_version", b"source_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -193,22 +227,26 @@ Global___DecisionNoted: _TypeAlias = DecisionNoted  # noqa: Y015
 
 @_typing.final
 class StandingNoted(_message.Message):
-    """The client's standing changed."""
+    """A person's standing changed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    CLIENT_ID_FIELD_NUMBER: _builtins.int
+    PERSON_ID_FIELD_NUMBER: _builtins.int
     PHASES_FIELD_NUMBER: _builtins.int
     LIFTED_FIELD_NUMBER: _builtins.int
     REPORT_IDS_FIELD_NUMBER: _builtins.int
     DECIDED_AT_FIELD_NUMBER: _builtins.int
     SOURCE_FACT_ID_FIELD_NUMBER: _builtins.int
     SOURCE_VERSION_FIELD_NUMBER: _builtins.int
-    client_id: _builtins.str
+    SOURCE_FIELD_NUMBER: _builtins.int
+    SOURCE_EPOCH_FIELD_NUMBER: _builtins.int
+    person_id: _builtins.str
     lifted: _builtins.bool
     """A person gave the standing back, as against an end by time."""
     source_fact_id: _builtins.str
     source_version: _builtins.int
+    source: _builtins.str
+    source_epoch: _builtins.int
     @_builtins.property
     def phases(self) -> _containers.RepeatedCompositeFieldContainer[_gate_pb2.Phase]:
         """The standing from decided_at on."""
@@ -222,17 +260,19 @@ class StandingNoted(_message.Message):
     def __init__(
         self,
         *,
-        client_id: _builtins.str = ...,
+        person_id: _builtins.str = ...,
         phases: _abc.Iterable[_gate_pb2.Phase] | None = ...,
         lifted: _builtins.bool = ...,
         report_ids: _abc.Iterable[_builtins.str] | None = ...,
         decided_at: _timestamp_pb2.Timestamp | None = ...,
         source_fact_id: _builtins.str = ...,
         source_version: _builtins.int = ...,
+        source: _builtins.str = ...,
+        source_epoch: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decided_at", b"decided_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "decided_at", b"decided_at", "lifted", b"lifted", "phases", b"phases", "report_ids", b"report_ids", "source_fact_id", b"source_fact_id", "source_version", b"source_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided_at", b"decided_at", "lifted", b"lifted", "person_id", b"person_id", "phases", b"phases", "report_ids", b"report_ids", "source", b"source", "source_epoch", b"source_epoch", "source_fact_id", b"source_fact_id", "source_version", b"source_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -240,7 +280,7 @@ Global___StandingNoted: _TypeAlias = StandingNoted  # noqa: Y015
 
 @_typing.final
 class ConversationEvaluated(_message.Message):
-    """The conversation's waits take account of this many facts of its client's stream."""
+    """The conversation's waits take account of this many facts of the streams of its two people."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -248,10 +288,12 @@ class ConversationEvaluated(_message.Message):
     CLIENT_ID_FIELD_NUMBER: _builtins.int
     THERAPIST_ID_FIELD_NUMBER: _builtins.int
     CLIENT_FACTS_FIELD_NUMBER: _builtins.int
+    THERAPIST_FACTS_FIELD_NUMBER: _builtins.int
     conversation_id: _builtins.str
     client_id: _builtins.str
     therapist_id: _builtins.str
     client_facts: _builtins.int
+    therapist_facts: _builtins.int
     def __init__(
         self,
         *,
@@ -259,10 +301,11 @@ class ConversationEvaluated(_message.Message):
         client_id: _builtins.str = ...,
         therapist_id: _builtins.str = ...,
         client_facts: _builtins.int = ...,
+        therapist_facts: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_facts", b"client_facts", "client_id", b"client_id", "conversation_id", b"conversation_id", "therapist_id", b"therapist_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_facts", b"client_facts", "client_id", b"client_id", "conversation_id", b"conversation_id", "therapist_facts", b"therapist_facts", "therapist_id", b"therapist_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
