@@ -105,6 +105,9 @@ class Metrics:
         self._retried = counter("holdspace_consumer_retries", "Batches tried again: something did not answer.", by)
         self._parked = counter("holdspace_parked_records", "Records put aside until an operator redrives them.", by)
         self._parked_keys = gauge("holdspace_parked_keys", "Keys whose records are put aside now.", by)
+        self._halted = gauge(
+            "holdspace_consumer_halted", "1 while a consumer takes nothing: holdspace consumers list says why.", by
+        )
         self._held = gauge("holdspace_consumer_held_records", "Records that wait for a watermark to cover them.", by)
         self._disordered = counter(
             "holdspace_consumer_disordered",
@@ -177,6 +180,9 @@ class Metrics:
 
     def parked_keys(self, consumer: str, keys: int) -> None:
         self._parked_keys.labels(consumer).set(keys)
+
+    def halted(self, consumer: str, *, halted: bool) -> None:
+        self._halted.labels(consumer).set(halted)
 
     def held(self, consumer: str, records: int) -> None:
         self._held.labels(consumer).set(records)

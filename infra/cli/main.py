@@ -5,7 +5,20 @@ from typing import Any
 
 import click
 
-from infra.cli import database, figures, importing, lag, parked, read_models, relay, streams, token, topics
+from infra.cli import (
+    consumers,
+    database,
+    figures,
+    importing,
+    lag,
+    parked,
+    read_models,
+    relay,
+    sources,
+    streams,
+    token,
+    topics,
+)
 from infra.cli.errors import CommandError
 from infra.local.stack_error import StackError
 
@@ -48,6 +61,8 @@ for each in (
     streams.stream,
     read_models.read_model,
     parked.parked,
+    consumers.consumers,
+    sources.sources,
     topics.topics,
     relay.relay,
     database.database,

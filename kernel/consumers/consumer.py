@@ -16,10 +16,10 @@ from google.protobuf.message import Message
 
 from kernel.backoff import backoff_seconds
 from kernel.clock import Clock
-from kernel.consumers import checkpoints, faust_app, horizon, same_log
+from kernel.consumers import checkpoints, faust_app, halt, horizon, same_log
 from kernel.consumers.fence import Fence
 from kernel.consumers.follower import WatermarkFollower
-from kernel.consumers.halt import halt, halted_after
+from kernel.consumers.halt import exit_hard_after
 from kernel.consumers.handler import BatchHandler
 from kernel.consumers.limits import ConsumerLimits, ConsumerMetrics
 from kernel.consumers.listing import Listing, On
@@ -33,6 +33,7 @@ from kernel.tasks import first_to_end
 
 START_SECONDS = 60.0
 STOP_SECONDS = 5.0
+HALTED_SECONDS = 5.0  # between two tries
 CRASH_POLL_SECONDS = 0.1
 
 log = structlog.get_logger()
@@ -82,14 +83,16 @@ class Consumer:
         self._limits = limits or ConsumerLimits()
         self._jitter = jitter
         self._reader = LogReader(settings.kafka)
-        self._fence = Fence(settings.database_url, settings.service, name)
+        self._halted = ""  # why
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
         """Waits for its servers and topics, then consumes until `stop`.
 
-        Raises WrongSetting when the lists contradict what this consumer has done before. Everything that must not go
-        on ends the whole process with exit code 70 after one log line.
+        What it must not go on from halts it: one log line, a metric, a row for operators. It takes nothing then, so
+        gates that rest on it go stale and close; and it tries again after a pause, for a person may have put it right.
+
+        Raises WrongSetting when the lists contradict what this consumer has done before.
         """
         await first_to_end(self._run(), self._stopping.wait())
 
@@ -98,19 +101,40 @@ class Consumer:
         self._stopping.set()
 
     async def _run(self) -> None:
-        try:
+        while True:
+            fence = Fence(self._settings.database_url, self._settings.service, self.name)
             try:
-                handler = await self._asked_again(self._prepare)
-                await self._asked_again(lambda: self._catch_up(handler))
-                await self._consume(handler)
+                await self._consume(await self._asked_again(partial(self._prepare, fence), fence), fence)
             except WrongSetting:
                 raise
             except Exception as error:
-                halt(self.name, repr(error))
-        finally:
-            self._fence.renew()
+                await self._halt(repr(error), fence)
+            finally:
+                fence.renew()
+            await asyncio.sleep(HALTED_SECONDS)
 
-    async def _asked_again(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _halt(self, reason: str, fence: Fence) -> None:
+        if self._halted != reason:
+            log.critical("consumer halts", consumer=self.name, reason=reason)
+        self._halted = reason
+        self._metrics.halted(self.name, halted=True)
+        fence.renew()
+        try:
+            await halt.note(await fence.connection(), self.name, reason)
+        except Exception as error:
+            if not is_passing(error):
+                raise
+            log.warning("cannot note why the consumer halts", consumer=self.name, reason=repr(error))
+
+    async def _goes_on(self, handler: BatchHandler) -> None:
+        """Once it has come past what halted it."""
+        await handler.goes_on()
+        if self._halted:
+            log.info("consumer goes on", consumer=self.name)
+        self._halted = ""
+        self._metrics.halted(self.name, halted=False)
+
+    async def _asked_again(self, ask: Callable[[], Awaitable[Answer]], fence: Fence) -> Answer:
         """Repeats what needs the servers until they answer."""
         attempt = 0
         while True:
@@ -121,23 +145,23 @@ class Consumer:
                     raise
                 if attempt == 0:
                     log.warning("consumer waits to start", consumer=self.name, reason=repr(error))
-                self._fence.renew()
+                fence.renew()
             await asyncio.sleep(backoff_seconds(attempt, self._jitter))
             attempt += 1
 
-    async def _prepare(self) -> BatchHandler:
+    async def _prepare(self, fence: Fence) -> BatchHandler:
         partitions = await self._reader.partitions(self._listing.topics)
         topic_ids = await self._reader.topic_ids(self._listing.topics)
         if topic_ids.keys() != self._listing.topics:
             raise UnknownTopicOrPartitionError
         begins = await self._reader.begins(partitions)
-        connection = await self._fence.connection()
+        connection = await fence.connection()
         await same_log.know(connection, self.name, topic_ids)
         await checkpoints.create(connection, self.name, begins)
         known = await horizon.load(connection, self.name)
         since = await checkpoints.list_types(connection, self.name, self._listing, self._clock.now())
         return BatchHandler(
-            self.name, self._listing, since, self._fence, self._reader, self._metrics, self._limits, self._jitter, known
+            self.name, self._listing, since, fence, self._reader, self._metrics, self._limits, self._jitter, known
         )
 
     async def _catch_up(self, handler: BatchHandler) -> None:
@@ -152,25 +176,26 @@ class Consumer:
             await handler.read_up_to(far)
         await self._reader.hint(self._group, await handler.next_offsets())
 
-    async def _consume(self, handler: BatchHandler) -> None:
+    async def _consume(self, handler: BatchHandler, fence: Fence) -> None:
+        """Raises what must not be gone on from, and takes nothing after it."""
+        await self._asked_again(lambda: self._catch_up(handler), fence)
+        failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
         async def take(records: Sequence[Record]) -> None:
             try:
                 await handler.handle(records)
-            except Exception as error:  # An exception would acknowledge the batch.
-                halt(self.name, repr(error))
+            except Exception as error:
+                if not failed.done():
+                    failed.set_exception(error)
+                raise
 
         topics = sorted(self._listing.topics)
         settings = self._settings
         with tempfile.TemporaryDirectory(prefix="faust-", ignore_cleanup_errors=True) as folder:
             app = faust_app.build(self._group, settings.kafka, topics, Path(folder), take, self._limits)
-            sweep = Sweep(
-                self.name,
-                handler,
-                partial(faust_app.ends, app),
-                partial(faust_app.ids, app, topics),
-                lambda: _assigned(app),
-                self._metrics,
-            )
+            ends, topic_ids = partial(faust_app.ends, app), partial(faust_app.ids, app, topics)
+            goes_on = partial(self._goes_on, handler)
+            sweep = Sweep(self.name, handler, ends, topic_ids, lambda: _assigned(app), self._metrics, goes_on)
             follower = WatermarkFollower(
                 self.name,
                 topics,
@@ -184,23 +209,28 @@ class Consumer:
             try:
                 await self._start(app)
                 log.info("consumer started", consumer=self.name, topics=topics)
-                await first_to_end(sweep.run(), follower.run(), _watch(app))
+                await first_to_end(sweep.run(), follower.run(), _watch(app, failed))
             finally:
-                with halted_after(self.name, STOP_SECONDS):
-                    await app.stop()
+                with exit_hard_after(self.name, STOP_SECONDS):
+                    await faust_app.stop(app)
 
     async def _start(self, app: faust.App) -> None:
         """Faust waits for ever when the broker refuses its settings."""
         start = asyncio.ensure_future(app.start())
-        await asyncio.wait([start], timeout=START_SECONDS)
-        if not start.done():
-            halt(self.name, f"Faust did not start within {START_SECONDS:g} s")
-        start.result()
+        try:
+            await asyncio.wait([start], timeout=START_SECONDS)
+            if not start.done():
+                raise FaustEnded(f"it did not start within {START_SECONDS:g} s")
+            start.result()
+        finally:
+            start.cancel()
 
 
-async def _watch(app: faust.App) -> None:
-    while not (app.crashed or app.should_stop):  # noqa: ASYNC110 - Faust offers no event for both
+async def _watch(app: faust.App, failed: asyncio.Future[None]) -> None:
+    while not (app.crashed or app.should_stop or failed.done()):  # noqa: ASYNC110 - Faust offers no event
         await asyncio.sleep(CRASH_POLL_SECONDS)
+    if failed.done():
+        failed.result()
     raise FaustEnded
 
 

@@ -26,6 +26,7 @@ from kernel.relay.topic_ids import topic_ids
 from kernel.tasks import is_being_cancelled
 
 FETCH_WAIT_SECONDS = 1.0
+BATCH_ENDS_SECONDS = 1.0
 # So long what came of one partition may wait to be taken before aiokafka asks for more of the others alone. Kafka keeps
 # such a request for 1.5 s when they have no more, and meanwhile nothing is asked of the one that has. aiokafka's 0.1 s
 # is less than a large batch takes; much more would let a partition that is paused in a rebalance hold up all others.
@@ -84,6 +85,15 @@ async def ids(app: faust.App, topics: Collection[str]) -> dict[str, UUID]:
     consumer: Any = app.consumer
     # Neither Faust nor aiokafka has such a request.
     return await topic_ids(consumer._thread._ensure_consumer()._client, topics)  # noqa: SLF001
+
+
+async def stop(app: faust.App) -> None:
+    """Ends it, and the batch that was under way: a handler left behind would work beside the next one. Nothing of a
+    batch that was not brought to its end is acknowledged.
+    """
+    await app.stop()
+    consumer: Any = app.consumer
+    await consumer.abandon()
 
 
 class _Transport(driver.Transport):
@@ -189,6 +199,12 @@ class _Consumer(driver.Consumer):
         except ConsumerStoppedError:
             if not self.app.should_stop:
                 raise
+
+    async def abandon(self) -> None:
+        if self._under_way is not None:
+            await asyncio.wait([self._under_way], timeout=BATCH_ENDS_SECONDS)
+            self._under_way.cancel()
+            await asyncio.gather(self._under_way, return_exceptions=True)
 
     async def _take(self, fetched: Mapping[TP, Sequence[Any]]) -> None:
         await self.transport.handle([record_of(each) for records in fetched.values() for each in records])

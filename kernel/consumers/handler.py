@@ -15,7 +15,7 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from kernel.backoff import backoff_seconds
-from kernel.consumers import checkpoints, parking, same_log
+from kernel.consumers import checkpoints, halt, parking, same_log, skipping
 from kernel.consumers.batches import Gap, by_partition, not_yet_taken
 from kernel.consumers.checkpoints import Mark, Marks
 from kernel.consumers.fence import Fence, Held
@@ -48,7 +48,7 @@ Ahead = dict[Record, tuple[Headers, Task | None]]
 class BatchHandler:
     """One per consumer and process. Public methods take turns.
 
-    Raises UnknownFactType, TooMuchParked, LogChanged, or any fault of the program: each must end the process at once.
+    Raises UnknownFactType, TooMuchParked, LogChanged, or any fault of the program; it is not to be used after that.
     """
 
     def __init__(
@@ -101,6 +101,11 @@ class BatchHandler:
         """Takes ids that were asked for after these marks were read. Raises LogChanged, or one of LOST."""
         async with self._turn:
             await same_log.confirm(await self._fence.connection(), self._consumer, topic_ids, taken)
+
+    async def goes_on(self) -> None:
+        """To be called once it has come past what halted its consumer. Raises one of LOST."""
+        async with self._turn:
+            await halt.clear(await self._fence.connection(), self._consumer)
 
     async def redrive(self, assigned: Collection[Partition]) -> None:
         """Takes parked records of these partitions again where an operator asked for it. May raise what passes."""
@@ -193,7 +198,10 @@ class BatchHandler:
             if not fresh:
                 return
             marks: Marks = {}
-            lanes = self._tasks(fresh, held, marks, ahead)
+            taking: skipping.Fresh = fresh
+            if held.has_skips:
+                taking = await skipping.without_skipped(held.connection, self._consumer, fresh)
+            lanes = self._tasks(taking, held, marks, ahead)
             closed = await parking.parked_among(held.connection, self._consumer, lanes) if held.has_parked else ()
             work = Lanes(held, done, self._limits)
             await work.run({lane: tasks for lane, tasks in lanes.items() if lane not in closed})

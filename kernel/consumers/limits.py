@@ -42,6 +42,9 @@ class ConsumerMetrics(Protocol):
     def held(self, consumer: str, records: int) -> None:
         """Records now held because no watermark covers their position yet."""
 
+    def halted(self, consumer: str, *, halted: bool) -> None:
+        """Whether it does not go on before a person has looked."""
+
     def disordered(self, consumer: str) -> None:
         """A record came below the mark of its source that cannot have been taken: the mark's own record was false."""
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
+from datetime import datetime
 from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -71,6 +72,13 @@ class LogReader:
         async with self.consumer() as consumer:
             begins = await consumer.beginning_offsets([TopicPartition(*partition) for partition in partitions])
         return {Partition(*partition): begin for partition, begin in begins.items()}
+
+    async def offsets_at(self, topic: str, at: datetime) -> dict[int, int]:
+        """Returns the first offset of each partition recorded at that instant or later, of those that have one."""
+        async with self.consumer(topic) as consumer:
+            asked = dict.fromkeys(consumer.assignment(), int(at.timestamp() * 1000))
+            found = await consumer.offsets_for_times(asked)
+        return {place.partition: told.offset for place, told in found.items() if told is not None}
 
     async def watermarks(self, partition: Partition) -> list[Reached]:
         """Returns the last watermarks written about a partition, oldest first. Raises KafkaError, also if none come."""

@@ -17,7 +17,8 @@ SWEEP_SECONDS = 2.0
 
 class Sweep:
     """`assigned` returns the partitions that this process has now, `ends` the offset that the next record of each will
-    have, `topic_ids` the ids of the consumer's topics.
+    have, `topic_ids` the ids of the consumer's topics. `goes_on` is called once the first records that were
+    to be taken are known to be no cause to halt.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class Sweep:
         topic_ids: Callable[[], Awaitable[Mapping[str, UUID]]],
         assigned: Callable[[], frozenset[Partition]],
         metrics: ConsumerMetrics,
+        goes_on: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._consumer = consumer
         self._handler = handler
@@ -35,6 +37,7 @@ class Sweep:
         self._topic_ids = topic_ids
         self._assigned = assigned
         self._metrics = metrics
+        self._goes_on = goes_on
 
     async def run(self) -> None:
         """Never returns. Raises what the handler raises, and LogChanged."""
@@ -42,7 +45,10 @@ class Sweep:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             try:
-                former = await self._once(former)
+                before, former = former, await self._once(former)
+                if before and self._goes_on is not None:  # What it stood still for it has read by now.
+                    await self._goes_on()
+                    self._goes_on = None
             except Exception as error:
                 if not (is_passing(error) or isinstance(error, KafkaError)):
                     raise

@@ -183,7 +183,11 @@ async def test_a_bad_record_parks_its_key_and_a_redrive_takes_it_in_order(made: 
 
     surprise = made.vocabulary.seal(made.vocabulary.Surprising(subject="s1", number=0))
     await publish(made.kafka, made.topic, written([("s1", surprise)], first=FACTS + 101))
-    assert await worker.ended() == 70
+
+    async def is_noted() -> bool:
+        return "UnknownFactType" in str(await made.connection.fetchval("select reason from consumer_halts"))
+
+    await until(is_noted, 15)
     halts = worker.lines("consumer halts")
     assert len(halts) == 1
     assert "UnknownFactType" in halts[0]

@@ -46,7 +46,7 @@ class Quiet:
     """Metrics that nobody reads."""
 
     def __getattr__(self, name: str) -> object:
-        return lambda *_: None
+        return lambda *_, **__: None
 
 
 class Applier:
