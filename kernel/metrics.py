@@ -1,10 +1,11 @@
 """Every metric of the kernel, with its type and meaning. Dashboards and alerts ask for nothing else.
 
 All labels are bounded: services, methods, codes and reasons are declared in proto files; commands, consumers,
-reactions, timers, projections, lanes and roles in code. No person, stream or request is ever a label.
+reactions, timers, projections, lanes and roles in code; sources by SOURCES_MAX. No person, stream or request is ever a
+label.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
@@ -12,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 CALL_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 ENFORCED_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60, 300)
 BATCH_APPENDS = (1, 2, 4, 8, 16, 32, 64, 128)
+SOURCES_MAX = 50  # of a consumer: services and their cells
 CALL = ("service", "method")
 ANSWER = (*CALL, "code", "reason")
 
@@ -115,7 +117,15 @@ class Metrics:
             by,
         )
         self._lag_records = gauge("holdspace_consumer_lag_records", "Records behind the ends of its partitions.", by)
-        self._lag_seconds = gauge("holdspace_consumer_lag_seconds", "Age of the oldest watermark reached.", by)
+        self._lag_seconds = gauge(
+            "holdspace_consumer_lag_seconds", "Age of the oldest watermark reached; NaN while it is not known.", by
+        )
+        self._source_age = gauge(
+            "holdspace_consumer_source_age_seconds",
+            "Age of a source's oldest watermark; NaN while a partition has none of it, and gates are closed.",
+            ("consumer", "source"),
+        )
+        self._sources: dict[str, set[str]] = {}  # by consumer
         self._lane_age = gauge(
             "holdspace_lane_age_seconds",
             "Age of the oldest watermark among a lane's partitions: past gate_stale_seconds its gate fails closed.",
@@ -195,6 +205,15 @@ class Metrics:
 
     def lag_seconds(self, consumer: str, seconds: float) -> None:
         self._lag_seconds.labels(consumer).set(seconds)
+
+    def source_ages(self, consumer: str, seconds: Mapping[str, float]) -> None:
+        """Shows the first SOURCES_MAX by name, and no longer those that are gone."""
+        shown = sorted(seconds)[:SOURCES_MAX]
+        for source in self._sources.get(consumer, set()).difference(shown):
+            self._source_age.remove(consumer, source)
+        self._sources[consumer] = set(shown)
+        for source in shown:
+            self._source_age.labels(consumer, source).set(seconds[source])
 
     def lane_age_seconds(self, lane: str, seconds: float) -> None:
         self._lane_age.labels(lane).set(seconds)

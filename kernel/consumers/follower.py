@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from math import isnan, nan
 from uuid import UUID
 
 import asyncpg
@@ -51,16 +52,22 @@ class WatermarkFollower:
         self._clock = clock
         self._known: dict[str, UUID] = {}  # ids of watermark topics, as last seen
         self._missing: list[str] = []
+        self._lacking: set[str] = set()  # sources that were not heard of everywhere at the last look
+        self._told: set[str] = set()  # those of them that are in the log
 
     async def run(self) -> None:
         """Never returns; what does not answer is asked again."""
-        while True:
-            try:
-                await self._follow()
-            except Exception as error:
-                if not (is_passing(error) or isinstance(error, KafkaError)):
-                    raise
-                await asyncio.sleep(RETRY_SECONDS)
+        try:
+            while True:
+                try:
+                    await self._follow()
+                except Exception as error:
+                    if not (is_passing(error) or isinstance(error, KafkaError)):
+                        raise
+                    self._metrics.lag_seconds(self._consumer, nan)
+                    await asyncio.sleep(RETRY_SECONDS)
+        finally:
+            self._metrics.lag_seconds(self._consumer, nan)  # What is not known is not what it was last.
 
     async def _follow(self) -> None:
         """Follows for as long as the watermark topics are the ones they are now. Those made anew are read from their
@@ -79,6 +86,7 @@ class WatermarkFollower:
                     until = asyncio.get_running_loop().time() + LOOK_SECONDS
                     while asyncio.get_running_loop().time() < until:
                         await self._step(kafka, connection, pending, saver)
+                    self._tell_sources(await watermarks.source_ages(connection, self._consumer))
         finally:
             connection.terminate()
 
@@ -101,6 +109,17 @@ class WatermarkFollower:
         self._missing = missing
         return all(found.get(topic) == topic_id for topic, topic_id in now.items())
 
+    def _tell_sources(self, ages: Mapping[str, float]) -> None:
+        """Names whom gates wait for: a cell that is gone, or one that never was meant to publish."""
+        self._metrics.source_ages(self._consumer, ages)
+        lacking = {source for source, age in ages.items() if isnan(age)}
+        for source in sorted(lacking & self._lacking - self._told):
+            log.warning("a source is not heard of everywhere: gates close", consumer=self._consumer, source=source)
+        self._told = self._told & lacking | lacking & self._lacking
+        self._lacking = (
+            lacking  # A new source is heard of in one partition after another, so it is told the second time.
+        )
+
     async def _step(
         self, kafka: AIOKafkaConsumer, connection: asyncpg.Connection, pending: Pending, saver: Saver
     ) -> None:
@@ -111,6 +130,5 @@ class WatermarkFollower:
         if reached:
             await saver.save(reached)
         fresh_at = await watermarks.freshness(connection, self._consumer)
-        if fresh_at is not None:
-            lag = self._clock.now() - fresh_at
-            self._metrics.lag_seconds(self._consumer, max(0.0, lag.total_seconds()))
+        lag = nan if fresh_at is None else max(0.0, (self._clock.now() - fresh_at).total_seconds())
+        self._metrics.lag_seconds(self._consumer, lag)

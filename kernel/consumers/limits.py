@@ -1,6 +1,7 @@
 """What a consumer may do at most, and when it has parked too much to go on."""
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -52,7 +53,10 @@ class ConsumerMetrics(Protocol):
         """Records behind the ends of the partitions this process has."""
 
     def lag_seconds(self, consumer: str, seconds: float) -> None:
-        """Age of the oldest watermark reached, over all partitions and sources."""
+        """Age of the oldest watermark reached, over all partitions and sources. Not a number while it is not known."""
+
+    def source_ages(self, consumer: str, seconds: Mapping[str, float]) -> None:
+        """Age of each source's oldest watermark; not a number for one not heard of in every partition."""
 
 
 class TooMuchParked(Exception):  # noqa: N818 - names the finding

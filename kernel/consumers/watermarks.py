@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import isnan, nan
 
 import asyncpg
 from aiokafka.structs import ConsumerRecord
@@ -47,7 +48,7 @@ OF_EXPECTED = """
 from expected e left join consumer_watermarks w
 on w.consumer = $1 and w.topic = e.topic and w.partition = e.partition and w.source = e.source"""
 REACHED = f"{EXPECTED} select e.source, w.position, w.store_time {OF_EXPECTED}"
-AGES = f"{EXPECTED} select clock_timestamp() - least(w.store_time, w.reached_at) as age {OF_EXPECTED}"
+AGES = f"{EXPECTED} select e.source, clock_timestamp() - least(w.store_time, w.reached_at) as age {OF_EXPECTED}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,19 @@ async def freshness_age(connection: asyncpg.Connection, consumer: str) -> timede
     rows = await connection.fetch(AGES, consumer)
     ages = [row["age"] for row in rows]
     return None if not ages or None in ages else max(max(ages), timedelta(0))
+
+
+async def source_ages(connection: asyncpg.Connection, consumer: str) -> dict[str, float]:
+    """Returns the age in seconds of each source's oldest watermark, not a number for one that has not been heard of in
+    every partition: gates wait for it.
+    """
+    ages: dict[str, float] = {}
+    for row in await connection.fetch(AGES, consumer):
+        if row["source"] is not None:
+            age = nan if row["age"] is None else row["age"].total_seconds()
+            known = ages.get(row["source"], age)
+            ages[row["source"]] = age if isnan(age) else max(known, age)  # once it is not a number it stays so
+    return ages
 
 
 async def reached(connection: asyncpg.Connection, consumer: str, source: str, position: int) -> bool:

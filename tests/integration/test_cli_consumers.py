@@ -191,7 +191,7 @@ async def test_a_parked_record_is_skipped_and_its_key_redriven(made: Bench) -> N
 @pytest.mark.rule("PL7", "PL10")
 async def test_a_source_that_is_gone_is_shown_and_forgotten_and_one_that_publishes_is_not(made: Bench) -> None:
     wrong = "messaging/wrong/1"
-    made.start("consumer", "c")
+    consumer = made.start("consumer", "c")
     await publish(made.kafka, made.topic, notes_written(made.vocabulary, 100, SUBJECTS))
     await until_at_least(lambda: made.applied_count("c"), 100, 25)
     async with publisher(made.kafka, [made.topic]) as kafka:
@@ -208,6 +208,10 @@ async def test_a_source_that_is_gone_is_shown_and_forgotten_and_one_that_publish
     )
     assert await freshness(made.connection, "c") is None
 
+    async def is_named() -> bool:
+        return any(wrong in line for line in consumer.lines("a source is not heard of everywhere"))
+
+    await until(is_named, 15)
     listed = {
         row["source"]: row for row in (await operate(made, "sources", "list", "messaging", "--output", "json"))[1]
     }

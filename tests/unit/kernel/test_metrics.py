@@ -1,13 +1,14 @@
 """Metrics: declared once, one registry for each service, served over HTTP."""
 
 import urllib.request
+from math import isnan, nan
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from kernel.commands import CommandMetrics
 from kernel.consumers.limits import ConsumerMetrics
-from kernel.metrics import Metrics, MetricsEndpoint
+from kernel.metrics import SOURCES_MAX, Metrics, MetricsEndpoint
 from kernel.reactions import EffectMetrics
 from kernel.relay.relay import RelayMetrics
 from kernel.store.postgres import AppendMetrics
@@ -24,6 +25,7 @@ LABELS = {
     "lane",
     "consumer",
     "projection",
+    "source",
 } | {
     "reaction",
     "timer",
@@ -68,3 +70,20 @@ def test_metrics_are_served_until_they_are_stopped() -> None:
     endpoint.stop()
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(url, timeout=5)
+
+
+def test_a_source_that_is_gone_is_shown_no_more_and_one_that_is_not_known_is_no_number() -> None:
+    metrics = Metrics(CollectorRegistry())
+
+    def shown(source: str) -> float | None:
+        labels = {"consumer": "c", "source": source}
+        return metrics.registry.get_sample_value("holdspace_consumer_source_age_seconds", labels)
+
+    metrics.source_ages("c", {"moderation/a/1": 0.5, "moderation/b/1": nan})
+    assert shown("moderation/a/1") == 0.5
+    assert isnan(shown("moderation/b/1") or 0)
+    metrics.source_ages("c", {"moderation/a/1": 0.7})
+    assert (shown("moderation/a/1"), shown("moderation/b/1")) == (0.7, None)
+    metrics.source_ages("c", {f"moderation/{n}/1": 0 for n in range(10 * SOURCES_MAX)})
+    told = [sample for family in metrics.registry.collect() for sample in family.samples if "source" in sample.labels]
+    assert len(told) == SOURCES_MAX
