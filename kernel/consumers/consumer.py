@@ -33,7 +33,7 @@ from kernel.tasks import first_to_end
 
 START_SECONDS = 60.0
 STOP_SECONDS = 5.0
-HALTED_SECONDS = 5.0  # between two tries
+PAUSE_SECONDS = 5.0  # before it begins anew
 CRASH_POLL_SECONDS = 0.1
 
 log = structlog.get_logger()
@@ -56,8 +56,7 @@ class Consumer:
     """Reads the topics of the facts it handles, in as many processes as partitions at most.
 
     `name` is the consumer's identity in Postgres, and with the cell in Kafka: a new one starts with nothing.
-    `fact_types` knows the types of `entries` and `ignores`; a type on those topics that is in neither list halts the
-    process.
+    `fact_types` knows the types of `entries` and `ignores`; a type on those topics that is in neither list halts it.
     """
 
     def __init__(
@@ -108,10 +107,13 @@ class Consumer:
             except WrongSetting:
                 raise
             except Exception as error:
-                await self._halt(repr(error), fence)
+                if is_passing(error) or isinstance(error, (KafkaError, FaustEnded)):
+                    log.warning("consumer begins anew", consumer=self.name, reason=repr(error))
+                else:
+                    await self._halt(repr(error), fence)
             finally:
                 fence.renew()
-            await asyncio.sleep(HALTED_SECONDS)
+            await asyncio.sleep(PAUSE_SECONDS)
 
     async def _halt(self, reason: str, fence: Fence) -> None:
         if self._halted != reason:

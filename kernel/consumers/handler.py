@@ -1,8 +1,9 @@
 """The batch handler: takes records until they are durable, never skips one, never takes one twice in effect.
 
-Faust acknowledges a batch on every way out of the loop that took it, an exception or a cancel included. So `handle`
-does not come back before the batch is committed here, in Postgres: what cannot be reached is tried again in place, what
-is missing is read, what cannot be taken in is parked. For its own faults the caller ends the process.
+Faust acknowledges a batch on every way out of a loop that took it, an exception or a cancel included; so there is no
+such loop (kernel.consumers.faust_app), and `handle` does not come back before the batch is committed here, in Postgres:
+what cannot be reached is tried again in place, what is missing is read, what cannot be taken in is parked. What it
+raises halts the consumer.
 """
 
 import asyncio
