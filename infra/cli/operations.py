@@ -26,18 +26,26 @@ def operating(
 ) -> None:
     """Prints what the step changes, as JSON; raises CommandError when it is refused."""
     change = asyncio.run(_operate(url, service, consumer, step, yes=yes))
+    tell(change, yes=yes)
+
+
+def tell(change: Change, *, yes: bool) -> None:
     told = {"action": change.action, "about": change.about, "before": change.before, "after": change.after}
     click.echo(json.dumps(told, indent=2, default=str))
     click.echo("done" if yes else "nothing is done yet: --yes does it", err=True)
 
 
+def who_asks() -> str:
+    """Returns the person at this machine, as well as it can be told."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
 async def _operate(
     url: str, service: str, consumer: str, step: Callable[[Operation], Awaitable[Change]], *, yes: bool
 ) -> Change:
-    who = f"{getpass.getuser()}@{socket.gethostname()}"
     async with connected(url, service, "owner") as connection:
         try:
-            return await step(Operation(connection, consumer, who, yes))
+            return await step(Operation(connection, consumer, who_asks(), yes))
         except Unsafe as error:
             raise CommandError(f"refused: {error}", FAILED) from error
         except asyncpg.LockNotAvailableError as error:

@@ -5,8 +5,10 @@ import asyncio
 import click
 
 from infra.cli.errors import FAILED, CommandError
+from infra.cli.operations import tell, who_asks, yes_option
 from infra.cli.store import connected
 from infra.cli.where import SERVICE, database_option
+from kernel.consumers.operating import Change, only_shown_unless, put_on_record
 from kernel.errors import WrongSetting
 from kernel.relay import source
 
@@ -29,6 +31,33 @@ def reconcile(service: str, database_url: str) -> None:
     keeps consumers from taking the new ones for those. Stop the relay first; start it afterwards.
     """
     click.echo(f"epoch {asyncio.run(_reconcile(database_url, service))}")
+
+
+@relay.command("republish")
+@click.argument("service", type=SERVICE)
+@click.option("--after", type=click.IntRange(min=0), default=0, show_default=True, help="Position; 0: from the first.")
+@yes_option
+@database_option()
+def republish(service: str, after: int, yes: bool, database_url: str) -> None:
+    """After a topic of SERVICE was deleted and made again: have its relay publish its facts once more.
+
+    All topics get them; consumers know by their positions what they have taken. Stop the relay first; start it
+    afterwards.
+    """
+    tell(asyncio.run(_republish(database_url, service, after, yes=yes)), yes=yes)
+
+
+async def _republish(url: str, service: str, after: int, *, yes: bool) -> Change:
+    async with connected(url, service, "owner") as connection:
+        try:
+            async with source.no_relay(connection, service), only_shown_unless(connection, yes):
+                former = await source.publish_again(connection, after)
+                relayed = {"relayed": former}, {"relayed": min(after, former)}
+                change = Change("republish", {"service": service}, *relayed)
+                await put_on_record(connection, who_asks(), change)
+                return change
+        except WrongSetting as error:
+            raise CommandError(str(error), FAILED) from error
 
 
 async def _reconcile(url: str, service: str) -> int:

@@ -127,7 +127,7 @@ class Operation:
 
     async def forget_source(self, source: str) -> Change:
         """Has freshness no longer wait for a source that will never publish again. Its marks stay."""
-        async with self._undone_unless_to_be_done():
+        async with only_shown_unless(self.connection, self.do):
             rows = await self.connection.fetch(SQL["sources"], self.consumer, source)
             if not rows:
                 raise Unsafe(f"{self.consumer} has no watermark of {source}")
@@ -140,7 +140,7 @@ class Operation:
     @asynccontextmanager
     async def _held(self, log: Log) -> AsyncIterator[tuple[UUID | None, dict[int, int]]]:
         """Keeps the consumer out of the topic; yields the id of it that it knows, and its next offsets by partition."""
-        async with self._undone_unless_to_be_done():
+        async with only_shown_unless(self.connection, self.do):
             rows = await self.connection.fetch(SQL["partitions"], self.consumer)
             known = {row["partition"]: row["topic_id"] for row in rows if row["topic"] == log.topic}
             if not known:
@@ -151,14 +151,6 @@ class Operation:
             locked = await checkpoints.lock(self.connection, self.consumer, partitions)
             yield known[min(known)], {each.number: offset for each, offset in locked.next_offsets.items()}
 
-    @asynccontextmanager
-    async def _undone_unless_to_be_done(self) -> AsyncIterator[None]:
-        with suppress(_OnlyShown):
-            async with self.connection.transaction():
-                yield
-                if not self.do:
-                    raise _OnlyShown
-
     async def _set(self, topic: str, offsets: Mapping[int, int], marks: Marks) -> None:
         place = self.consumer, topic
         await self.connection.execute(SQL["set_offsets"], *place, list(offsets), list(offsets.values()))
@@ -167,9 +159,23 @@ class Operation:
 
     async def _record(self, action: str, about: Told, before: Told, after: Told) -> Change:
         change = Change(action, {"consumer": self.consumer, **about}, before, after)
-        told = (json.dumps(each, default=str) for each in (change.about, before, after))
-        await self.connection.execute(SQL["act"], self.who, action, *told)
+        await put_on_record(self.connection, self.who, change)
         return change
+
+
+@asynccontextmanager
+async def only_shown_unless(connection: asyncpg.Connection, do: bool) -> AsyncIterator[None]:
+    """A transaction that is rolled back unless what is done in it is to be done."""
+    with suppress(_OnlyShown):
+        async with connection.transaction():
+            yield
+            if not do:
+                raise _OnlyShown
+
+
+async def put_on_record(connection: asyncpg.Connection, who: str, change: Change) -> None:
+    told = (json.dumps(each, default=str) for each in (change.about, change.before, change.after))
+    await connection.execute(SQL["act"], who, change.action, *told)
 
 
 def _told(marks: Sequence[asyncpg.Record]) -> list[Told]:

@@ -1,6 +1,8 @@
 """Who published a record: a service, one database of it, and that database's epoch."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import asyncpg
@@ -8,6 +10,8 @@ import asyncpg
 from kernel.errors import WrongSetting
 
 READ_EPOCH = "select epoch from store_identity"
+READ_RELAYED = "select position from relay_checkpoint"
+RELAYED_UP_TO = "update relay_checkpoint set position = $1"
 RAISE_EPOCH = "update store_identity set epoch = epoch + 1 returning epoch"
 
 # The session that holds this lock is the one active relay of its schema.
@@ -42,12 +46,28 @@ async def reconcile(connection: asyncpg.Connection, service: str) -> int:
     log had at the same positions. The relay sends again from the restored checkpoint on; commands know their requests
     and do nothing twice. Takes a connection of the schema's owner. Raises WrongSetting while a relay is active.
     """
+    async with no_relay(connection, service):
+        return int(await connection.fetchval(RAISE_EPOCH))
+
+
+async def publish_again(connection: asyncpg.Connection, after: int) -> int:
+    """Has the relay publish everything after a position once more, and returns where it was: after a topic was made
+    anew. Consumers know by its position what they have taken. To be called while there is no relay.
+    """
+    former = int(await connection.fetchval(READ_RELAYED))
+    await connection.execute(RELAYED_UP_TO, min(after, former))
+    return former
+
+
+@asynccontextmanager
+async def no_relay(connection: asyncpg.Connection, service: str) -> AsyncIterator[None]:
+    """Keeps relays from starting until the block ends. Raises WrongSetting while one is active."""
     deadline = asyncio.get_running_loop().time() + RECONCILE_LOCK_SECONDS
     while not await connection.fetchval(TRY_RELAY_LOCK, service):
         if asyncio.get_running_loop().time() > deadline:
-            raise WrongSetting(f"a relay of {service} is active: stop it, then reconcile")
+            raise WrongSetting(f"a relay of {service} is active: stop it first")
         await asyncio.sleep(LOCK_POLL_SECONDS)
     try:
-        return int(await connection.fetchval(RAISE_EPOCH))
+        yield
     finally:
         await connection.execute(FREE_RELAY_LOCK, service)

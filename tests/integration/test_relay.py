@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from infra.cli.main import holdspace
 from infra.local.servers import Servers
 from kernel.consumers.reader import LogReader
 from kernel.consumers.records import Record
@@ -18,7 +20,15 @@ from kernel.relay.restored import StoreRestored
 from kernel.relay.session import relay_session
 from kernel.relay.source import reconcile
 from tests.integration.bench import Bench, Seen, bench, handler, until, until_at_least
-from tests.integration.published import SERVICE, SOURCE, Vocabulary, new_topic_name, record_facts
+from tests.integration.published import (
+    SERVICE,
+    SOURCE,
+    Vocabulary,
+    create_topic,
+    delete_topic,
+    new_topic_name,
+    record_facts,
+)
 from tests.integration.worker import Task, relay
 
 FACTS = 2 * PAGE_FACTS_MAX
@@ -150,6 +160,31 @@ async def test_a_restored_store_is_refused_until_an_operator_reconciles_it(made:
     headers = [decode(record.headers) for record in await made.records()]
     again = [each.position for each in headers if each.source == f"{SERVICE}/main/2"]
     assert sorted(again) == list(range(19, 61))
+
+
+@pytest.mark.rule("PL1")
+async def test_what_a_topic_made_anew_lacks_is_published_again_and_taken_once(made: Bench) -> None:
+    await record_facts(made.database_url, made.vocabulary.notes(40, SUBJECTS))
+    await relay_all(made, 40)
+    seen = Seen()
+    await (await handler(made, "c", seen)).handle(await made.records())
+    for topic in (made.topic, f"{made.topic}.watermark"):
+        await delete_topic(made.kafka, topic)
+    await create_topic(made.kafka, made.topic)
+    assert await sent(made) == 0
+
+    variables = {"HOLDSPACE_DATABASE_URL": made.database_url, "HOLDSPACE_KAFKA": made.kafka}
+    ask = ("relay", "republish", SERVICE)
+    assert (await asyncio.to_thread(CliRunner().invoke, holdspace, ask, env=variables)).exit_code == 0
+    assert await checkpoint(made) == 40
+    assert (await asyncio.to_thread(CliRunner().invoke, holdspace, (*ask, "--yes"), env=variables)).exit_code == 0
+    assert await made.connection.fetchval("select before ->> 'relayed' from operator_actions") == "40"
+    await relay_all(made, 40)
+
+    assert await sent(made) == 40
+    await made.connection.execute("update consumer_checkpoints set next_offset = 0; delete from consumer_topics")
+    await (await handler(made, "c", seen)).handle(await made.records())
+    assert seen.numbers == {f"s{n}": [n] for n in range(40)}
 
 
 async def test_an_active_relay_is_not_reconciled(made: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
