@@ -10,7 +10,7 @@ from kernel.facts import FactTypes
 from kernel.lease import lease
 from kernel.read_model import PAGE_FACTS_MAX, ReadModel, project
 from kernel.rebuild import ensure, reader
-from kernel.store.connections import LOST
+from kernel.store.connections import close
 from kernel.store.interface import EventStore
 from kernel.tasks import happens
 
@@ -121,10 +121,7 @@ class Projecting:
                     await self._wait()
                     await asyncio.sleep(GIVE_WAY_SECONDS)
         finally:
-            try:
-                await connection.close(timeout=2)
-            except (*LOST, asyncpg.InterfaceError):
-                connection.terminate()
+            await close(connection)
 
     async def stop(self) -> None:
         self._stopping.set()

@@ -9,7 +9,7 @@ import asyncpg
 
 from kernel.consumers.parking import parked_keys
 from kernel.consumers.watermarks import freshness_age
-from kernel.store.connections import LOST, connect
+from kernel.store.connections import connect, is_away
 
 ASKED_AGAIN_SECONDS = 1.0
 
@@ -81,7 +81,9 @@ class LaneWatch:
                 )
             parked = frozenset(await parked_keys(self._connection, self._consumer))
             age = await freshness_age(self._connection, self._consumer)
-        except (*LOST, asyncpg.InterfaceError):
+        except Exception as error:
+            if not is_away(error):
+                raise
             if self._connection is not None:
                 self._connection.terminate()
                 self._connection = None

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import asyncpg
 
-from kernel.store.connections import LOST, connect
+from kernel.store.connections import close, connect, is_away
 
 
 class LeaseLost(Exception):  # noqa: N818 - names the finding
@@ -18,11 +18,15 @@ class Lease:
         self._connection = connection
 
     async def renew(self) -> None:
-        """Raises LeaseLost when the session does not answer. Call it before each piece of work."""
+        """Raises LeaseLost when the session does not answer or may not write. Call it before each piece of work."""
         try:
-            await self._connection.fetchval("select 1", timeout=3)
-        except (*LOST, asyncpg.InterfaceError) as error:
-            raise LeaseLost from error
+            read_only = await self._connection.fetchval("select current_setting('transaction_read_only')", timeout=3)
+        except Exception as error:
+            if not is_away(error):
+                raise
+            raise LeaseLost(f"{type(error).__name__}: {error}") from error
+        if read_only == "on":
+            raise LeaseLost("the server is read-only")
 
 
 @asynccontextmanager
@@ -39,5 +43,4 @@ async def lease(database_url: str, service: str, name: str, *, retry_seconds: fl
             await asyncio.sleep(retry_seconds)
         yield Lease(connection)
     finally:
-        with suppress(*LOST, asyncpg.InterfaceError):
-            await connection.close(timeout=2)
+        await close(connection)

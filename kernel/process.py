@@ -23,15 +23,15 @@ from kernel.errors import StoreUnavailable, WrongSetting
 from kernel.lease import LeaseLost
 from kernel.metrics import Metrics, MetricsEndpoint
 from kernel.settings import ServiceSettings, load
-from kernel.store.connections import LOST, TRANSIENT
+from kernel.store.connections import is_away
 from kernel.tasks import happens, is_being_cancelled
 
 ROLES = ("api", "lanes", "reactions", "projections", "relay")
 MIGRATE = "migrate"
 NOT_WAITED_FOR = frozenset({"reactions", "projections"})  # by no gate
 NICENESS = 10  # a tenth of a processor that others want too
-AWAY = (StoreUnavailable, LeaseLost, KafkaConnectionError, *LOST, *TRANSIENT)
-"""What a role raises when something it needs cannot be reached: a line in the log, not a stack of frames."""
+AWAY = (StoreUnavailable, LeaseLost, KafkaConnectionError)
+"""With what `is_away`: a role raises it when something it needs cannot be reached. A line in the log, no stack."""
 
 SETTLED_SECONDS = 60.0  # A role that ran this long begins again with the shortest pause.
 EXIT_FAILED = 1
@@ -123,7 +123,8 @@ def cause_away(error: Exception) -> str:
     if isinstance(error, ExceptionGroup):
         causes = [cause_away(each) for each in error.exceptions]
         return causes[0] if all(causes) else ""
-    return f"{type(error).__name__}: {error}".split("\n", 1)[0] if isinstance(error, AWAY) else ""
+    away = isinstance(error, AWAY) or is_away(error)
+    return f"{type(error).__name__}: {error}".split("\n", 1)[0] if away else ""
 
 
 class Stop:

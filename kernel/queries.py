@@ -9,7 +9,7 @@ import asyncpg
 
 from kernel.errors import Rejected, StoreUnavailable
 from kernel.sql import queries
-from kernel.store.connections import LOST, TRANSIENT, connect
+from kernel.store.connections import connect, unavailable
 
 REACTION_SECONDS_MAX = 2.0
 POSITION = "select position from read_model_checkpoint"
@@ -27,12 +27,11 @@ class Queries:
 
     async def open(self) -> None:
         """Raises StoreUnavailable when the database does not answer."""
-        try:
-            self._pool = await asyncpg.create_pool(
-                self._database_url, min_size=1, max_size=self._connections_max, connect=self._connect
+        with unavailable():
+            self._pool = await asyncpg.create_pool(  # min_size: as in the store
+                self._database_url, min_size=0, max_size=self._connections_max, connect=self._connect
             )
-        except LOST as error:
-            raise StoreUnavailable from error
+            await self._pool.fetchval("select 1", timeout=5)
 
     async def close(self) -> None:
         if self._pool is not None:
@@ -75,10 +74,8 @@ class Queries:
     async def _fetch(self, sql: str, *parameters: object) -> list[Any]:
         if self._pool is None:
             raise StoreUnavailable("not open")
-        try:
+        with unavailable():
             rows: list[Any] = await self._pool.fetch(sql, *parameters, timeout=12)
-        except (*LOST, *TRANSIENT) as error:
-            raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
         return rows
 
     async def _connect(self, *_: object, **__: object) -> asyncpg.Connection:

@@ -12,7 +12,7 @@ from kernel.facts import FactTypes
 from kernel.projected import Rows
 from kernel.read_model import TABLES, ReadModel, create, create_indexes, digest, project, write
 from kernel.replay import replay
-from kernel.store.connections import connect
+from kernel.store.connections import close, connect
 
 WRITE_ROWS_MIN = 10_000  # and up to a page more
 SWAP_FACTS_MAX = 10_000  # what is left to catch up on while the live read model stands still
@@ -36,7 +36,7 @@ async def ensure(database_url: str, service: str, model: ReadModel, fact_types: 
         await create(connection, service, model, f"{service}_read")
         definition = await connection.fetchval("select definition from read_model_checkpoint")
     finally:
-        await connection.close()
+        await close(connection)
     if definition != model.definition:
         await rebuild(database_url, service, model, fact_types, lambda position, head: None)
 
@@ -73,8 +73,8 @@ async def rebuild(
         await create_indexes(connection, model)
         return await _catch_up_and_swap(connection, service, model, fact_types, progress, even_if_different)
     finally:
-        await facts.close()
-        await connection.close()
+        await close(facts)
+        await close(connection)
 
 
 async def build(

@@ -30,7 +30,7 @@ from kernel.relay.relay import Relay, RelaySettings
 from kernel.relay.source import read_source
 from kernel.routes import Command, Route
 from kernel.settings import ServiceSettings
-from kernel.store.connections import LOST, connect
+from kernel.store.connections import close, connect, unavailable
 from kernel.store.interface import TimerDue
 from kernel.store.postgres import PostgresStore
 from kernel.timers import Timers
@@ -191,15 +191,14 @@ async def open_parts(definition: Definition, settings: ServiceSettings, metrics:
     """Raises StoreUnavailable when the database does not answer, or has not been migrated yet."""
     url = settings.database_url.get_secret_value()
     try:
-        connection = await connect(url, role=f"{definition.name}_api", search_path=f"{definition.name}, public")
-        try:
-            source = str(await read_source(connection, definition.name, settings.cell))
-        finally:
-            await connection.close()
+        with unavailable():
+            connection = await connect(url, role=f"{definition.name}_api", search_path=f"{definition.name}, public")
+            try:
+                source = str(await read_source(connection, definition.name, settings.cell))
+            finally:
+                await close(connection)
     except asyncpg.UndefinedTableError:
         raise StoreUnavailable(f"schema {definition.name} is not migrated: run the role {MIGRATE}") from None
-    except LOST as error:
-        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
     parts = Parts(definition, settings, metrics, source)
     await parts.open()
     return parts

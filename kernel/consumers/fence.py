@@ -11,7 +11,7 @@ from kernel.consumers import checkpoints
 from kernel.consumers.checkpoints import Locked
 from kernel.consumers.passing import FenceLost
 from kernel.consumers.records import Partition
-from kernel.store.connections import LOST, TRANSIENT, connect
+from kernel.store.connections import connect, is_away
 from kernel.tasks import happens
 
 PING_SECONDS = 1.0
@@ -50,7 +50,9 @@ class Held:
             asked_at = time.monotonic()
             try:
                 await self.connection.execute("select 1")
-            except (*LOST, *TRANSIENT, asyncpg.InterfaceError):
+            except Exception as error:
+                if not is_away(error):
+                    raise
                 return  # The silence speaks for itself; the next statement of the block raises.
             self._heard_at = asked_at
 
@@ -77,8 +79,12 @@ class Fence:
     async def hold(self, partitions: Iterable[Partition]) -> AsyncIterator[Held]:
         """Locks the partitions, commits at the end of the block, rolls back when it raises."""
         connection = await self.connection()
-        async with connection.transaction():
-            yield Held(connection, await checkpoints.lock(connection, self._consumer, partitions))
+        try:
+            async with connection.transaction():
+                yield Held(connection, await checkpoints.lock(connection, self._consumer, partitions))
+        except asyncpg.ReadOnlySQLTransactionError:
+            self.renew()  # The session would stay so.
+            raise
 
     def renew(self) -> None:
         """Throws the connection away, for it may be dead without knowing; the next use opens another."""

@@ -33,7 +33,6 @@ from kernel.errors import Poison
 from kernel.facts import UnknownFactType
 from kernel.relay import headers as relay_headers
 from kernel.relay.headers import Headers
-from kernel.store.connections import LOST
 
 log = structlog.get_logger()
 
@@ -145,7 +144,9 @@ class BatchHandler:
         log.info("consumer reads a gap", consumer=self._consumer, gap=str(gap))
         try:
             await self._read({gap.partition: range(gap.low, gap.high)})
-        except (KafkaError, *LOST) as error:
+        except Exception as error:
+            if not (is_passing(error) or isinstance(error, KafkaError)):
+                raise
             log.warning("consumer cannot read a gap yet", consumer=self._consumer, reason=repr(error))
             await asyncio.sleep(backoff_seconds(3, self._jitter))
 

@@ -10,7 +10,7 @@ import asyncpg
 
 from kernel.lease import LeaseLost
 from kernel.relay.source import LOCK_POLL_SECONDS, TRY_RELAY_LOCK
-from kernel.store.connections import LOST, connect
+from kernel.store.connections import connect, is_gone
 from kernel.tasks import happens
 
 PING_SECONDS = 1.0
@@ -44,8 +44,8 @@ class RelaySession:
         async with self._turn:
             try:
                 return list(await self._connection.fetch(sql, *arguments))
-            except (*LOST, asyncpg.InterfaceError) as error:
-                if isinstance(error, asyncpg.InterfaceError) and not self._connection.is_closed():
+            except Exception as error:
+                if not is_gone(error):
                     raise
                 raise LeaseLost(f"{type(error).__name__}: {error}") from error
 

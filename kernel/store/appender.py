@@ -4,7 +4,6 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import Protocol
 
 import asyncpg
@@ -12,7 +11,7 @@ import asyncpg
 from kernel.errors import Poison, StoreUnavailable
 from kernel.store.append_call import APPEND, OUTCOMES, arguments, outcomes
 from kernel.store.batches import AppendQueue, Told, Waiting
-from kernel.store.connections import GONE, TRANSIENT
+from kernel.store.connections import TRANSIENT, close, is_gone
 from kernel.store.interface import Append, Appended, Outcome, Request
 
 CLOSED = "the store is closed"
@@ -62,18 +61,18 @@ class Appender:
                 self._queue.finished(len(appends))
 
     async def close(self) -> None:
-        if self._connection is not None:
-            with suppress(*GONE):
-                await self._connection.close(timeout=2)
+        await close(self._connection)
 
     async def _append(self, appends: Sequence[Append], committed: Callable[[], None]) -> Sequence[Told]:
         try:
             told = await self._call(appends)
-        except GONE:
-            return await self._settle_lost(appends)
         except TRANSIENT as error:
             return [StoreUnavailable(str(error))] * len(appends)
-        except (asyncpg.PostgresError, ValueError) as error:
+        except Exception as error:
+            if is_gone(error):
+                return await self._settle_lost(appends)
+            if not isinstance(error, (asyncpg.PostgresError, ValueError)):
+                raise
             if len(appends) == 1:
                 return [Poison(f"{type(error).__name__}: {error}")]
             return await self._append_singly(appends, committed)

@@ -4,7 +4,6 @@ import asyncio
 import json
 import random
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +13,7 @@ from kernel.errors import StoreUnavailable
 from kernel.store.append_call import refusal
 from kernel.store.appender import CLOSED, Appender, AppendMetrics, fail
 from kernel.store.batches import AppendQueue, Told, Waiting
-from kernel.store.connections import GONE, LOST, TRANSIENT, connect
+from kernel.store.connections import close, connect, is_away, is_gone, unavailable
 from kernel.store.interface import (
     Append,
     Appended,
@@ -99,16 +98,15 @@ class PostgresStore:
 
     async def open(self) -> None:
         """Raises StoreUnavailable when the database does not answer."""
-        try:
+        with unavailable():
             self._readers = await asyncpg.create_pool(
                 self._database_url,
-                min_size=1,
+                min_size=0,  # With more the pool tries again by itself while the server is away, and logs each try.
                 max_size=self._readers_max,
                 connect=self._connect,
                 reset=_keep_session,
             )
-        except LOST as error:
-            raise StoreUnavailable from error
+            await self._readers.fetchval("select 1", timeout=5)
         self._tasks = [asyncio.create_task(appender.run(self._committed.set)) for appender in self._appenders]
         self._tasks.append(asyncio.create_task(self._notify()))
 
@@ -121,9 +119,7 @@ class PostgresStore:
         for appender in self._appenders:
             await appender.close()
         for connection in (self._listener, self._notifier):
-            if connection is not None:
-                with suppress(*GONE):
-                    await connection.close(timeout=2)
+            await close(connection)
         if self._readers is not None:
             await self._readers.close()
 
@@ -172,10 +168,13 @@ class PostgresStore:
             await self._committed.wait()
             self._committed.clear()
             # Not by the pool, which costs three times as much: this goes with nearly every commit.
-            with suppress(*GONE, *TRANSIENT):
+            try:
                 if self._notifier is None or self._notifier.is_closed():
                     self._notifier = await self._connect()
                 await self._notifier.execute(f"notify {self._service}_facts")
+            except Exception as error:
+                if not is_away(error):
+                    raise
             await asyncio.sleep(NOTIFY_GAP_SECONDS)
 
     # Reads.
@@ -226,7 +225,9 @@ class PostgresStore:
             if self._listener is None or self._listener.is_closed():
                 self._listener = await self._connect()
                 await self._listener.add_listener(f"{self._service}_facts", lambda *_: self._heard.set())
-        except GONE:
+        except Exception as error:
+            if not is_gone(error):
+                raise
             await asyncio.sleep(seconds_max)
             return
         await happens(self._heard, seconds_max)
@@ -235,10 +236,12 @@ class PostgresStore:
     async def _fetch(self, sql: str, *arguments: object) -> list[Any]:
         """Raises StoreUnavailable when the database cannot be reached; a read is safe to repeat."""
         assert self._readers is not None, "the store is not open"  # noqa: S101 - a programmer's error
-        try:
-            rows: list[Any] = await self._readers.fetch(sql, *arguments, timeout=12)
-        except (*GONE, *TRANSIENT) as error:
-            raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+        with unavailable():
+            try:
+                rows: list[Any] = await self._readers.fetch(sql, *arguments, timeout=12)
+            except asyncpg.ReadOnlySQLTransactionError:
+                await self._readers.expire_connections()  # Those sessions would stay read-only.
+                raise
         return rows
 
     async def _connect_to_append(self) -> asyncpg.Connection:

@@ -66,7 +66,10 @@ class Applier:
 
 async def applier(database_url: str, consumer: str) -> Applier:
     session = {"role": f"{SERVICE}_api", "search_path": SERVICE, "synchronous_commit": "off"}
-    return Applier(await asyncpg.create_pool(database_url, min_size=4, max_size=8, server_settings=session), consumer)
+    pool = await asyncpg.create_pool(
+        database_url, min_size=0, max_size=8, server_settings=session, target_session_attrs="read-write"
+    )
+    return Applier(pool, consumer)
 
 
 def relay(task: Task) -> Relay:
