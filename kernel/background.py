@@ -12,7 +12,7 @@ from kernel.read_model import PAGE_FACTS_MAX, ReadModel, project
 from kernel.rebuild import ensure, reader
 from kernel.store.connections import close
 from kernel.store.interface import EventStore
-from kernel.tasks import happens
+from kernel.tasks import happens, until_stopped
 
 FORGET_SECONDS = 3_600.0  # how often it is looked whether a period of requests is over
 POLL_SECONDS = 0.25  # the net under a lost notification, and how late a timer may be
@@ -21,6 +21,7 @@ POLL_SECONDS = 0.25  # the net under a lost notification, and how late a timer m
 GIVE_WAY_SECONDS = 0.01
 TIMERS_SECONDS = 0.05  # between two looks at the timers, however often facts come
 RENEW_SECONDS = 1.0
+STOP_SECONDS = 1.0  # after which what is under way is cut off: a server that hangs would keep it for longer
 
 
 class Steps(Protocol):
@@ -67,6 +68,9 @@ class Following:
 
     async def run(self) -> None:
         """Raises LeaseLost or StoreUnavailable when the store is gone; started again, it goes on where it was."""
+        await until_stopped(self._run(), self._stopping, STOP_SECONDS)
+
+    async def _run(self) -> None:
         now = asyncio.get_running_loop().time
         forget_at = renew_at = now()
         async with lease(self._database_url, self._service, self.name) as held:
@@ -110,6 +114,9 @@ class Projecting:
 
     async def run(self) -> None:
         """Raises one of LOST when the database is gone, UnknownFactType or UnlistedFact for a fact it must not pass."""
+        await until_stopped(self._run(), self._stopping, STOP_SECONDS)
+
+    async def _run(self) -> None:
         await ensure(self._database_url, self._service, self._model, self._fact_types)
         connection = await reader(self._database_url, self._service, f"{self._service}_read")
         try:

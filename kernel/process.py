@@ -24,7 +24,7 @@ from kernel.lease import LeaseLost
 from kernel.metrics import Metrics, MetricsEndpoint
 from kernel.settings import ServiceSettings, load
 from kernel.store.connections import is_away
-from kernel.tasks import happens, is_being_cancelled
+from kernel.tasks import happens, is_being_cancelled, waiting_at
 
 ROLES = ("api", "lanes", "reactions", "projections", "relay")
 MIGRATE = "migrate"
@@ -33,6 +33,7 @@ NICENESS = 10  # a tenth of a processor that others want too
 AWAY = (StoreUnavailable, LeaseLost, KafkaConnectionError)
 """With what `is_away`: a role raises it when something it needs cannot be reached. A line in the log, no stack."""
 
+BACK_SECONDS = 8.0  # A role that ran this long had what it needs: what fails then is another outage.
 SETTLED_SECONDS = 60.0  # A role that ran this long begins again with the shortest pause.
 EXIT_FAILED = 1
 EXIT_WRONG_SETTING = 2
@@ -135,10 +136,11 @@ class Stop:
         self.drain_seconds = settings.drain_seconds
         self.asked = asyncio.Event()
         self._timer: threading.Timer | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def listen(self) -> None:
         """Takes SIGTERM and SIGINT as the request, from the main thread of a running loop."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
 
         def ask(_: int, __: FrameType | None) -> None:
             if not self.asked.is_set():  # Repeated signals do not prolong it.
@@ -152,14 +154,13 @@ class Stop:
         """Replaces the time set before. It holds until the process has ended, whatever still runs then."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = threading.Timer(seconds, _exit_hard)
+        self._timer = threading.Timer(seconds, self._exit_hard)
         self._timer.daemon = True
         self._timer.start()
 
-
-def _exit_hard() -> None:
-    log.critical("the stop hangs; exiting hard")
-    os._exit(EXIT_HUNG)
+    def _exit_hard(self) -> None:
+        log.critical("the stop hangs; exiting hard", at=[] if self._loop is None else waiting_at(self._loop))
+        os._exit(EXIT_HUNG)
 
 
 class Supervisor:
@@ -190,7 +191,7 @@ class Supervisor:
         """Runs it until it returns or the process stops. What it raises for good also asks the others to stop."""
         bind_contextvars(role=name)
         loop = asyncio.get_running_loop()
-        attempt, told = 0, ""
+        attempt, is_told = 0, False
         while not self._stop.asked.is_set():
             began = loop.time()
             try:
@@ -202,17 +203,19 @@ class Supervisor:
                 log.exception("cancelled from inside; starting again")
             except Exception as error:
                 if cause := cause_away(error):
-                    if cause != told:  # One line for an outage, however long.
+                    if not is_told:  # One line for an outage, however long, and whatever it looks like meanwhile.
                         log.warning("cannot be reached; trying again", cause=cause)
-                        told = cause
+                        is_told = True
                 elif isinstance(error, WrongSetting) or not self._restart:
                     self._stop.asked.set()
                     raise
                 else:
                     log.exception("failed; starting again")
             self._metrics.role_restarted(name)
+            if loop.time() - began > BACK_SECONDS:
+                is_told = False
             if loop.time() - began > SETTLED_SECONDS:
-                attempt, told = 0, ""
+                attempt = 0
             await happens(self._stop.asked, backoff_seconds(attempt, random.random))
             attempt += 1
 

@@ -9,7 +9,7 @@ import asyncpg
 
 from kernel.errors import Rejected, StoreUnavailable
 from kernel.sql import queries
-from kernel.store.connections import connect, unavailable
+from kernel.store.connections import connect, fetch, unavailable
 
 REACTION_SECONDS_MAX = 2.0
 POSITION = "select position from read_model_checkpoint"
@@ -38,8 +38,11 @@ class Queries:
             await self._pool.close()
 
     async def rows(self, name: str, *parameters: object) -> list[Any]:
-        """Runs a named query. Raises StoreUnavailable when the database cannot be reached."""
-        return await self._fetch(self._sql[name], *parameters)
+        """Runs a named query. Raises StoreUnavailable when the database cannot be reached or has no read model yet."""
+        try:
+            return await self._fetch(self._sql[name], *parameters)
+        except asyncpg.UndefinedTableError as error:
+            raise StoreUnavailable(str(error)) from error
 
     async def position(self) -> int:
         """Returns the position of the store that the read model has reached, 0 before it was ever created."""
@@ -74,9 +77,7 @@ class Queries:
     async def _fetch(self, sql: str, *parameters: object) -> list[Any]:
         if self._pool is None:
             raise StoreUnavailable("not open")
-        with unavailable():
-            rows: list[Any] = await self._pool.fetch(sql, *parameters, timeout=12)
-        return rows
+        return await fetch(self._pool, sql, *parameters)
 
     async def _connect(self, *_: object, **__: object) -> asyncpg.Connection:
         return await connect(

@@ -4,11 +4,47 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+CANCEL_AGAIN_SECONDS = 0.5
+
 
 def is_being_cancelled() -> bool:
     """Whether somebody asked the running task to end. Libraries let cancels of tasks of their own escape."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+def waiting_at(loop: asyncio.AbstractEventLoop) -> list[str]:
+    """Returns where the tasks of a loop stand, each as function and line. May be called from another thread."""
+    return sorted(filter(None, (_place(task.get_coro()) for task in asyncio.all_tasks(loop))))
+
+
+def _place(awaited: object) -> str:
+    """Returns the chain of what is awaited, from the outside in; generators in between end it."""
+    places = []
+    while (frame := getattr(awaited, "cr_frame", None)) is not None:
+        places.append(f"{frame.f_code.co_qualname}:{frame.f_lineno}")
+        awaited = getattr(awaited, "cr_await", None)
+    return " > ".join(places)
+
+
+async def until_stopped(work: Coroutine[Any, Any, None], stopping: asyncio.Event, seconds: float) -> None:
+    """Returns when the work does. It is expected to end by itself once `stopping` is set; after so many seconds more it
+    is cancelled, again and again: its own clean-up may wait for what does not answer. Raises what the work raises.
+    """
+    task, asked = asyncio.ensure_future(work), asyncio.ensure_future(stopping.wait())
+    try:
+        await asyncio.wait([task, asked], return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            await asyncio.wait([task], timeout=seconds)
+    finally:
+        asked.cancel()
+        while not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=CANCEL_AGAIN_SECONDS)
+    if not task.cancelled():
+        task.result()
+    elif not stopping.is_set():
+        raise RuntimeError("cancelled from inside")
 
 
 async def happens(event: asyncio.Event, seconds_max: float) -> bool:

@@ -32,6 +32,7 @@ from kernel.facts import FactTypes
 from kernel.tasks import first_to_end
 
 START_SECONDS = 60.0
+LEAVE_SECONDS = 3.0  # for Kafka to be told
 STOP_SECONDS = 5.0
 PAUSE_SECONDS = 5.0  # before it begins anew
 CRASH_POLL_SECONDS = 0.1
@@ -214,7 +215,7 @@ class Consumer:
                 await first_to_end(sweep.run(), follower.run(), _watch(app, failed))
             finally:
                 with exit_hard_after(self.name, STOP_SECONDS):
-                    await faust_app.stop(app)
+                    await self._leave(app)
 
     async def _start(self, app: faust.App) -> None:
         """Faust waits for ever when the broker refuses its settings."""
@@ -226,6 +227,16 @@ class Consumer:
             start.result()
         finally:
             start.cancel()
+
+    async def _leave(self, app: faust.App) -> None:
+        """A process that stops does not wait for a Kafka that hangs: left without a word, that gives the partitions to
+        others a few seconds later, and what counts is in Postgres.
+        """
+        try:
+            async with asyncio.timeout(LEAVE_SECONDS if self._stopping.is_set() else None):
+                await faust_app.stop(app)
+        except TimeoutError:
+            log.warning("consumer leaves without Kafka's answer", consumer=self.name)
 
 
 async def _watch(app: faust.App, failed: asyncio.Future[None]) -> None:

@@ -11,12 +11,13 @@ from kernel.consumers import checkpoints
 from kernel.consumers.checkpoints import Locked
 from kernel.consumers.passing import FenceLost
 from kernel.consumers.records import Partition
-from kernel.store.connections import connect, is_away
+from kernel.store.connections import connect, is_away, is_gone
 from kernel.tasks import happens
 
 PING_SECONDS = 1.0
 # Less than the 4 s after which the server ends a transaction that asks nothing (kernel.store.connections).
 SILENT_SECONDS_MAX = 3.0
+ANSWER_SECONDS_MAX = 1.5  # at the end of a block, by when the connection is given up
 
 
 class Held:
@@ -41,7 +42,9 @@ class Held:
             yield
         finally:
             over.set()  # Not a cancel: that would cut off a question that is under way, and the connection with it.
-            await pings
+            if not (await asyncio.wait([pings], timeout=ANSWER_SECONDS_MAX))[0]:
+                self.connection.terminate()
+                await asyncio.wait([pings])
 
     async def _ping(self, over: asyncio.Event) -> None:
         while not self.connection.is_closed():
@@ -79,11 +82,17 @@ class Fence:
     async def hold(self, partitions: Iterable[Partition]) -> AsyncIterator[Held]:
         """Locks the partitions, commits at the end of the block, rolls back when it raises."""
         connection = await self.connection()
+        transaction = connection.transaction()
         try:
-            async with connection.transaction():
-                yield Held(connection, await checkpoints.lock(connection, self._consumer, partitions))
-        except asyncpg.ReadOnlySQLTransactionError:
-            self.renew()  # The session would stay so.
+            await transaction.start()
+            yield Held(connection, await checkpoints.lock(connection, self._consumer, partitions))
+            await transaction.commit()
+        except BaseException as error:
+            # A server that hangs would never answer a rollback; one that is read-only would stay so for this session.
+            if isinstance(error, Exception) and not is_gone(error) and not connection.is_closed():
+                await transaction.rollback()
+            else:
+                self.renew()
             raise
 
     def renew(self) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import asyncpg
 
@@ -70,12 +71,32 @@ def unavailable() -> Iterator[None]:
         raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
 
 
+async def fetch(pool: asyncpg.Pool, sql: str, *parameters: object, seconds_max: float = 12) -> list[Any]:
+    """Returns rows. Raises StoreUnavailable.
+
+    A connection that was cut off in a query is thrown away: asyncpg would wait for its server to take notice, which one
+    that hangs never does.
+    """
+    with unavailable():
+        async with pool.acquire() as connection:
+            try:
+                rows: list[Any] = await connection.fetch(sql, *parameters, timeout=seconds_max)
+            except (asyncio.CancelledError, TimeoutError):
+                connection.terminate()
+                raise
+            except asyncpg.ReadOnlySQLTransactionError:
+                await pool.expire_connections()  # Those sessions would stay read-only.
+                raise
+    return rows
+
+
 async def close(connection: asyncpg.Connection | None) -> None:
     """Closes it, politely if the server answers within 2 s."""
     if connection is None:
         return
     try:
-        await connection.close(timeout=CLOSE_SECONDS_MAX)
+        async with asyncio.timeout(CLOSE_SECONDS_MAX):  # asyncpg's own does not cover a query that is under way
+            await connection.close()
     except Exception as error:
         if not is_away(error):
             raise

@@ -13,7 +13,7 @@ from kernel.errors import StoreUnavailable
 from kernel.store.append_call import refusal
 from kernel.store.appender import CLOSED, Appender, AppendMetrics, fail
 from kernel.store.batches import AppendQueue, Told, Waiting
-from kernel.store.connections import close, connect, is_away, is_gone, unavailable
+from kernel.store.connections import close, connect, fetch, is_away, is_gone, unavailable
 from kernel.store.interface import (
     Append,
     Appended,
@@ -236,13 +236,7 @@ class PostgresStore:
     async def _fetch(self, sql: str, *arguments: object) -> list[Any]:
         """Raises StoreUnavailable when the database cannot be reached; a read is safe to repeat."""
         assert self._readers is not None, "the store is not open"  # noqa: S101 - a programmer's error
-        with unavailable():
-            try:
-                rows: list[Any] = await self._readers.fetch(sql, *arguments, timeout=12)
-            except asyncpg.ReadOnlySQLTransactionError:
-                await self._readers.expire_connections()  # Those sessions would stay read-only.
-                raise
-        return rows
+        return await fetch(self._readers, sql, *arguments)
 
     async def _connect_to_append(self) -> asyncpg.Connection:
         return await self._connect_with(APPENDING)
