@@ -57,13 +57,21 @@ class Following:
     name = "reactions"
 
     def __init__(
-        self, database_url: str, service: str, store: EventStore, steps: Callable[[], Sequence[Steps]]
+        self,
+        database_url: str,
+        service: str,
+        store: EventStore,
+        steps: Callable[[], Sequence[Steps]],
+        check: Callable[[], None] = lambda: None,
     ) -> None:
-        """`steps` makes them anew for each lease: what they remember may be out of date by the next."""
+        """`steps` makes them anew for each lease: what they remember may be out of date by the next. `check` raises
+        what keeps this process from working; another may then.
+        """
         self._database_url = database_url
         self._service = service
         self._store = store
         self._steps = steps
+        self._check = check
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -73,9 +81,11 @@ class Following:
     async def _run(self) -> None:
         now = asyncio.get_running_loop().time
         forget_at = renew_at = now()
+        self._check()
         async with lease(self._database_url, self._service, self.name) as held:
             all_steps = self._steps()
             while not self._stopping.is_set():
+                self._check()
                 if now() >= renew_at:
                     await held.renew()
                     renew_at = now() + RENEW_SECONDS

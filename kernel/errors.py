@@ -29,6 +29,10 @@ class StoreUnavailable(Exception):  # noqa: N818 - the field's term
     """The store could not be reached in time. Whether an append took effect is found out by its request."""
 
 
+class ClockOff(StoreUnavailable):
+    """This process's clock is not the store's: it must not decide now, and may later."""
+
+
 class Overloaded(Exception):  # noqa: N818 - the field's term
     """More appends wait than the queue takes."""
 

@@ -27,6 +27,11 @@ class Metrics:
         self._declare_store(registry)
         self._declare_relay(registry)
         self._declare_consumers(partial(Counter, registry=registry), partial(Gauge, registry=registry))
+        self._clock_offset = Gauge(
+            "holdspace_clock_offset_seconds",
+            "How far this process's clock is ahead of its store's; past a second either way it decides nothing.",
+            registry=registry,
+        )
         self._ready = Gauge("holdspace_ready", "1 while the api takes calls, else 0.", registry=registry)
         self._role_restarts = Counter(
             "holdspace_role_restarts", "Times a role failed and was started again.", ["role"], registry=registry
@@ -217,6 +222,9 @@ class Metrics:
 
     def lane_age_seconds(self, lane: str, seconds: float) -> None:
         self._lane_age.labels(lane).set(seconds)
+
+    def clock_offset_seconds(self, seconds: float) -> None:
+        self._clock_offset.set(seconds)
 
     def ready(self, ready: bool) -> None:
         self._ready.set(ready)

@@ -9,7 +9,6 @@ import asyncpg
 from google.protobuf.message import Message
 
 from kernel.background import TIMERS_SECONDS, AtMostEvery, Following, Projecting, Steps
-from kernel.clock import Clock, SystemClock
 from kernel.commands import CommandPath
 from kernel.consumers.consumer import Consumer, ConsumerSettings
 from kernel.consumers.limits import ConsumerLimits
@@ -34,6 +33,7 @@ from kernel.store.connections import close, connect, unavailable
 from kernel.store.interface import TimerDue
 from kernel.store.postgres import PostgresStore
 from kernel.timers import Timers
+from kernel.watched_clock import GatesInTime, WatchedClock
 
 # Facts that no gate waits for let a lane that was woken with them go first, and wait for each other: a fetch costs more
 # than a fact.
@@ -81,7 +81,6 @@ class Parts:
         self._definition = definition
         self._settings = settings
         self._metrics = metrics
-        self.clock: Clock = SystemClock()
         self.ids: Ids = RandomIds()
         url = settings.database_url.get_secret_value()
         self._url = url
@@ -92,6 +91,7 @@ class Parts:
             waiting_max=settings.appender_queue_max,
             batch_max=settings.append_batch_max,
         )
+        self.clock = WatchedClock(self.store.time, metrics)
         self.path = CommandPath(
             definition.name,
             self.store,
@@ -99,7 +99,7 @@ class Parts:
             definition.routes,
             self.ids,
             metrics,
-            self._gates(),
+            GatesInTime(self._gates(), self.clock),
             attempts_max=settings.attempts_max,
         )
         self.queries = Queries(url, definition.name, definition.queries)
@@ -109,6 +109,7 @@ class Parts:
         """Raises StoreUnavailable."""
         await self.store.open()
         try:
+            await self.clock.compare()
             await self.queries.open()
         except StoreUnavailable:
             await self.store.close()
@@ -138,14 +139,22 @@ class Parts:
         if "relay" in asked:
             relay = RelaySettings(self._url, self._settings.kafka, self._definition.name, self._settings.cell)
             roles.append(Relay(relay, self._definition.own_facts, self._metrics))
-        return roles
+        return [self.clock, *roles] if roles else []
 
     def _effects(self) -> Effects:
         """Of each reader its own: a lane must not wait for room that other facts take."""
         return Effects(self._definition.name, self.path, self._metrics)
 
     def _server(self, api: Sequence[Service]) -> Server:
-        return Server(api, self._settings, self._metrics, clock=self.clock, ids=self.ids, reach_store=self.store.head)
+        return Server(
+            api,
+            self._settings,
+            self._metrics,
+            clock=self.clock,
+            ids=self.ids,
+            reach_store=self.store.head,
+            check=self.clock.check,
+        )
 
     def _following(self, work: Work) -> Following:
         types = self._definition.own_facts
@@ -157,7 +166,7 @@ class Parts:
                 AtMostEvery(timers, TIMERS_SECONDS),
             ]
 
-        return Following(self._url, self._definition.name, self.store, steps)
+        return Following(self._url, self._definition.name, self.store, steps, self.clock.check)
 
     def _consumer(self, foreign: ForeignFacts) -> Consumer:
         settings = ConsumerSettings(self._url, self._settings.kafka, self._definition.name, self._settings.cell)

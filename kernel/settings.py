@@ -40,6 +40,8 @@ class ServiceSettings(BaseSettings):
     issuer: Annotated[str, Field(min_length=1)]
     audience: Annotated[str, Field(min_length=1)]
 
+    token_leeway_seconds: Annotated[float, Field(ge=0)] = 10  # of tokens' times, either way
+
     gate_stale_seconds: Seconds = 15
     drain_seconds: Seconds = 20  # for the calls under way, once a stop is asked for
     stop_seconds: Seconds = 5  # for everything else, after that; then the process exits hard

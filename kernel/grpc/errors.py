@@ -13,10 +13,14 @@ from google.rpc.status_pb2 import Status
 
 from holdspace.kernel.v1.errors_pb2 import Reason
 from holdspace.kernel.v1.options_pb2 import status as status_option
-from kernel.errors import DeadlinePassed, Overloaded, Rejected, StoreUnavailable, VersionConflict
+from kernel.errors import ClockOff, DeadlinePassed, Overloaded, Rejected, StoreUnavailable, VersionConflict
 
 DOMAIN = "holdspace"
-RETRY_AFTER = {"OVERLOADED": timedelta(seconds=1), "STORE_UNAVAILABLE": timedelta(seconds=2)}
+RETRY_AFTER = {
+    "CLOCK_OFF": timedelta(seconds=2),
+    "OVERLOADED": timedelta(seconds=1),
+    "STORE_UNAVAILABLE": timedelta(seconds=2),
+}
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
@@ -99,6 +103,8 @@ def _as_rejection(error: Exception) -> Rejected | None:
             return error
         case VersionConflict():
             return Rejected("CONTENDED")
+        case ClockOff():
+            return Rejected("CLOCK_OFF")
         case StoreUnavailable():
             return Rejected("STORE_UNAVAILABLE")
         case Overloaded():

@@ -52,13 +52,16 @@ class Interceptor(grpc.aio.ServerInterceptor):
         metrics: Metrics,
         ids: Ids,
         draining: Draining,
+        check: Callable[[], None],
     ) -> None:
+        """`check` raises what keeps this process from answering anything, before a token is looked at."""
         self._methods = methods
         self._reasons = reasons
         self._authenticator = authenticator
         self._metrics = metrics
         self._ids = ids
         self._draining = draining
+        self._check = check
         self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -141,6 +144,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
         self, method: Method, metadata: Mapping[str, str], traceparent: str, remaining: float | None
     ) -> CallContext:
         """Returns the call, in nobody's name yet. `remaining`: seconds until its deadline. Raises Rejected."""
+        self._check()
         if remaining is None:
             raise Rejected("DEADLINE_MISSING")
         deadline = asyncio.get_running_loop().time() + remaining

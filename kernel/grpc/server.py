@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import grpc
@@ -23,10 +24,13 @@ from kernel.grpc.jwks import Keys
 from kernel.ids import Ids
 from kernel.metrics import Metrics
 from kernel.settings import ServiceSettings
+from kernel.tasks import first_to_end
 
 Service = tuple[Callable[[Any, Any], None], object]
 """The generated add_..._to_server, and the servicer it adds."""
 
+STATUS = {True: HealthCheckResponse.SERVING, False: HealthCheckResponse.NOT_SERVING}
+READINESS_SECONDS = 0.5
 GOAWAY_SECONDS = 0.02  # for gRPC to tell its connections, which it does before anything else
 ANSWER_SECONDS_MAX = 1.0  # for answers to be sent, and for those who watch the server's health to leave
 
@@ -64,8 +68,10 @@ class Server:
         clock: Clock,
         ids: Ids,
         reach_store: Callable[[], Awaitable[object]],
+        check: Callable[[], None] = lambda: None,
     ) -> None:
-        """`reach_store`: anything that fails when the store is away, such as its `head`.
+        """`reach_store`: anything that fails when the store is away, such as its `head`. `check` raises while this
+        process must answer nothing, as with a clock that is off: calls end with what it raises, and readiness is down.
 
         Raises WrongDeclaration naming all that the proto files of the services do not declare.
         """
@@ -76,8 +82,7 @@ class Server:
         for add, servicer in services:
             add(servicer, self._registry)
         self._descriptors = [_descriptor(name) for name in self._registry.names]
-        keys = Keys(settings.jwks, clock)
-        self._authenticator = Authenticator(keys, clock, issuer=settings.issuer, audience=settings.audience)
+        self._authenticator = _authenticator(settings, clock)
         self._draining = Draining()
         self._interceptor = Interceptor(
             check_declared(self._descriptors),
@@ -86,7 +91,10 @@ class Server:
             metrics,
             ids,
             self._draining,
+            check,
         )
+        self._check = check
+        self._is_ready: bool | None = None
         self._server: grpc.aio.Server | None = None
         self._health = health.HealthServicer()
 
@@ -96,7 +104,7 @@ class Server:
         if self._draining.is_on:  # Told to stop while it started.
             await self.stop()
         elif self._server is not None:
-            await self._server.wait_for_termination()
+            await first_to_end(self._server.wait_for_termination(), self._tell_readiness())
 
     async def start(self) -> int:
         """Returns the port bound. Raises ConnectionError when the issuer's keys cannot be had, what reach_store raises,
@@ -114,11 +122,29 @@ class Server:
         port = server.add_insecure_port(f"{self._settings.grpc_host}:{self._settings.grpc_port}")
         await server.start()
         self._server = server
-        for name in self._registry.names:
-            await self._health.set(name, HealthCheckResponse.SERVING)
-        self._metrics.ready(True)
+        await self._set_ready()
         log.info("serving", host=self._settings.grpc_host, port=port)
         return port
+
+    async def _tell_readiness(self) -> None:
+        while True:
+            await asyncio.sleep(READINESS_SECONDS)
+            if not self._draining.is_on:
+                await self._set_ready()
+
+    async def _set_ready(self) -> None:
+        try:
+            self._check()
+            ready = True
+        except Exception as error:
+            ready = False
+            if self._is_ready:
+                log.error("not ready", cause=f"{type(error).__name__}: {error}")
+        if ready is not self._is_ready:
+            self._is_ready = ready
+            for name in ("", *self._registry.names):
+                await self._health.set(name, STATUS[ready])
+        self._metrics.ready(ready)
 
     async def stop(self) -> None:
         """Refuses new calls, ends streams at their next request, gives what is under way `drain_seconds`, and lets
@@ -135,6 +161,12 @@ class Server:
         await asyncio.sleep(GOAWAY_SECONDS)
         self._draining.left()
         await stopping
+
+
+def _authenticator(settings: ServiceSettings, clock: Clock) -> Authenticator:
+    leeway = timedelta(seconds=settings.token_leeway_seconds)
+    keys = Keys(settings.jwks, clock)
+    return Authenticator(keys, clock, issuer=settings.issuer, audience=settings.audience, leeway=leeway)
 
 
 def _descriptor(service: str) -> ServiceDescriptor:

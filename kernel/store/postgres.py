@@ -31,6 +31,7 @@ READ_ALL = """
 select position, stream, version, recorded_at, fact from facts
 where position > $1 and position <= $1 + $2 order by position"""
 HEAD = "select coalesce(max(position), 0) from facts"
+TIME = "select clock_timestamp()"
 FIND_REQUEST = "select digest, answer from find_request($1, $2)"
 HOLDERS = """
 select stream from claimed_ranges where resource = $1 and lower(during) >= $2 order by lower(during)"""
@@ -192,6 +193,11 @@ class PostgresStore:
 
     async def read_all(self, after_position: int, limit: int) -> Sequence[Recorded]:
         return [Recorded(*row) for row in await self._fetch(READ_ALL, after_position, limit)]
+
+    async def time(self) -> datetime:
+        """Returns the server's time, by which facts are recorded."""
+        at: datetime = (await self._fetch(TIME))[0][0]
+        return at
 
     async def head(self) -> int:
         return int((await self._fetch(HEAD))[0][0])

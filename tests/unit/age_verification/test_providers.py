@@ -104,7 +104,8 @@ BAD: dict[str, dict[str, Any]] = {
     "by another issuer": {"iss": "https://evil.example"},
     "for another audience": {"aud": "somebody-else"},
     "about another client": {"sub": "d"},
-    "run out": {"exp": NOW},
+    "run out": {"exp": NOW - 10},
+    "not yet valid": {"nbf": NOW + 60},
     "from the future": {"iat": NOW + 60},
     "without a receipt": {"jti": None},
     "with an empty receipt": {"jti": ""},
@@ -141,7 +142,7 @@ async def test_a_changed_token_says_nothing(provider: SignedTokens) -> None:
 
 
 async def test_a_token_is_good_until_its_end_by_our_clock(provider: SignedTokens, clock: ManualClock) -> None:
-    clock.advance(timedelta(seconds=599))
+    clock.advance(timedelta(seconds=609))  # with the leeway that clocks are given
     assert await provider.check("c", token()) == OVER_18
     clock.advance(timedelta(seconds=1))
     assert await provider.check("c", token()) == INVALID

@@ -26,7 +26,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_TOKEN_MISSING: _Reason.ValueType  # 1
     """No token came with the call."""
     REASON_TOKEN_INVALID: _Reason.ValueType  # 2
-    """The token is malformed, expired, for another audience, or not signed by a known key."""
+    """The token is malformed, for another audience, or not signed by a known key."""
     REASON_RIGHT_MISSING: _Reason.ValueType  # 3
     """The token lacks the right that the method asks for."""
     REASON_PERSON_NOT_YOURS: _Reason.ValueType  # 4
@@ -65,6 +65,14 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The service failed in a way it did not foresee. The trace id is in the metadata."""
     REASON_GATE_PARKED: _Reason.ValueType  # 21
     """A fact about the person waits for an operator (`holdspace parked list`): nothing is decided until it is through."""
+    REASON_CLOCK_OFF: _Reason.ValueType  # 22
+    """The clock of the process that was asked is more than a second from its store's: it decides nothing until it is set."""
+    REASON_TOKEN_EXPIRED: _Reason.ValueType  # 23
+    """The token's time is over."""
+    REASON_TOKEN_NOT_YET_VALID: _Reason.ValueType  # 24
+    """The token's time has not begun."""
+    REASON_TOKEN_TOO_LARGE: _Reason.ValueType  # 25
+    """The token is longer than 4 KiB."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Reasons any method may answer with, in google.rpc.ErrorInfo.reason without the prefix. They never change their meaning.
@@ -75,7 +83,7 @@ REASON_UNSPECIFIED: Reason.ValueType  # 0
 REASON_TOKEN_MISSING: Reason.ValueType  # 1
 """No token came with the call."""
 REASON_TOKEN_INVALID: Reason.ValueType  # 2
-"""The token is malformed, expired, for another audience, or not signed by a known key."""
+"""The token is malformed, for another audience, or not signed by a known key."""
 REASON_RIGHT_MISSING: Reason.ValueType  # 3
 """The token lacks the right that the method asks for."""
 REASON_PERSON_NOT_YOURS: Reason.ValueType  # 4
@@ -114,4 +122,12 @@ REASON_INTERNAL: Reason.ValueType  # 20
 """The service failed in a way it did not foresee. The trace id is in the metadata."""
 REASON_GATE_PARKED: Reason.ValueType  # 21
 """A fact about the person waits for an operator (`holdspace parked list`): nothing is decided until it is through."""
+REASON_CLOCK_OFF: Reason.ValueType  # 22
+"""The clock of the process that was asked is more than a second from its store's: it decides nothing until it is set."""
+REASON_TOKEN_EXPIRED: Reason.ValueType  # 23
+"""The token's time is over."""
+REASON_TOKEN_NOT_YET_VALID: Reason.ValueType  # 24
+"""The token's time has not begun."""
+REASON_TOKEN_TOO_LARGE: Reason.ValueType  # 25
+"""The token is longer than 4 KiB."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
