@@ -16,6 +16,7 @@ from kernel.errors import StoreUnavailable
 from kernel.facts import FactTypes
 from kernel.foreign import OnForeign, bind
 from kernel.freshness import GateWatch, LaneWatch, NoLane
+from kernel.grpc.paging import Pages
 from kernel.grpc.reads import Reads
 from kernel.grpc.server import Server, Service
 from kernel.ids import Ids, RandomIds
@@ -104,6 +105,7 @@ class Parts:
         )
         self.queries = Queries(url, definition.name, definition.queries)
         self.reads = Reads(source, self.queries)
+        self.pages = Pages(settings.page_key)
 
     async def open(self) -> None:
         """Raises StoreUnavailable."""

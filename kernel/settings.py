@@ -1,6 +1,7 @@
 """What a service is told by its environment: read once at start, refused as a whole when anything in it is wrong."""
 
 import re
+import secrets
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -21,7 +22,12 @@ class ServiceSettings(BaseSettings):
     """What every service needs. A service with settings of its own derives from it; use `load`, not the constructor."""
 
     model_config = SettingsConfigDict(
-        env_prefix="HOLDSPACE_", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+        env_prefix="HOLDSPACE_",
+        env_ignore_empty=True,
+        validate_default=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
     )
 
     environment: Literal["local", "production"] = "production"
@@ -42,6 +48,9 @@ class ServiceSettings(BaseSettings):
 
     token_leeway_seconds: Annotated[float, Field(ge=0)] = 10  # of tokens' times, either way
 
+    # Signs page tokens, the same in every process of a service. Only a local one may do without: it then makes one up.
+    page_token_key: Annotated[SecretStr, Field(min_length=32)] | None = None
+
     gate_stale_seconds: Seconds = 15
     drain_seconds: Seconds = 20  # for the calls under way, once a stop is asked for
     stop_seconds: Seconds = 5  # for everything else, after that; then the process exits hard
@@ -55,6 +64,19 @@ class ServiceSettings(BaseSettings):
     @property
     def is_local(self) -> bool:
         return self.environment == "local"
+
+    @property
+    def page_key(self) -> bytes:
+        """The key of page tokens; a new one with every look where none is set."""
+        given = self.page_token_key
+        return secrets.token_bytes(32) if given is None else given.get_secret_value().encode()
+
+    @field_validator("page_token_key", mode="after")
+    @classmethod
+    def _is_given(cls, key: SecretStr | None, read: ValidationInfo) -> SecretStr | None:
+        if key is None and read.data.get("environment") != "local":
+            raise ValueError("is missing")
+        return key
 
     @field_validator("database_url")
     @classmethod

@@ -32,7 +32,7 @@ from holdspace.messaging.v1.service_pb2 import (
 from kernel.errors import Rejected
 from kernel.facts import timestamp
 from kernel.grpc.call import current_call
-from kernel.grpc.paging import page
+from kernel.grpc.paging import Pages
 from kernel.grpc.reads import Reads
 from kernel.queries import Queries
 from kernel.store.interface import EventStore
@@ -51,12 +51,14 @@ class MessagingApi(service_pb2_grpc.MessagingServiceServicer):
         messages: Messages,
         queries: Queries,
         reads: Reads,
+        pages: Pages,
         store: EventStore,
     ) -> None:
         self._sending = sending
         self._importing = importing
         self._messages = messages
         self._queries = queries
+        self._pages = pages
         self._reads = reads
         self._store = store
 
@@ -80,23 +82,20 @@ class MessagingApi(service_pb2_grpc.MessagingServiceServicer):
         return GetConversationResponse(conversation=conversation_of(row))
 
     async def ListConversations(self, request: ListConversationsRequest, context: Context) -> ListConversationsResponse:
-        asked = page(request)
-        after = _instant(asked.after[0]) if asked.after else None
-        after_id = asked.after[1] if len(asked.after) > 1 else ""
+        asked = self._pages.of(request, datetime, str)
+        after, after_id = asked.after or (None, "")
         await self._reads.wait(request.at_least)
         rows = await self._queries.rows("conversations", request.participant_id, after, after_id, asked.size + 1)
         shown = rows[: asked.size]
         more = len(rows) > asked.size
         return ListConversationsResponse(
             conversations=[conversation_of(row) for row in shown],
-            next_page_token=asked.next(shown[-1]["last_message_at"].isoformat(), shown[-1]["conversation_id"])
-            if more
-            else "",
+            next_page_token=asked.next(shown[-1]["last_message_at"], shown[-1]["conversation_id"]) if more else "",
         )
 
     async def ListMessages(self, request: ListMessagesRequest, context: Context) -> ListMessagesResponse:
-        asked = page(request)
-        after = _number(asked.after[0]) if asked.after else 0
+        asked = self._pages.of(request, int)
+        (after,) = asked.after or (0,)
         await self._reads.wait(request.at_least)
         conversation = await self._conversation(request.conversation_id, request.participant_id)
         side = side_of(conversation, request.participant_id)
@@ -104,7 +103,7 @@ class MessagingApi(service_pb2_grpc.MessagingServiceServicer):
         shown = found[: asked.size]
         return ListMessagesResponse(
             messages=[message_of(message) for message in shown],
-            next_page_token=asked.next(str(shown[-1].sent.sequence)) if len(found) > asked.size else "",
+            next_page_token=asked.next(shown[-1].sent.sequence) if len(found) > asked.size else "",
         )
 
     async def GetMessage(self, request: GetMessageRequest, context: Context) -> GetMessageResponse:
@@ -156,16 +155,3 @@ def message_of(message: StoredMessage) -> Message:
         body_sha256=sent.body.sha256,
         withheld=message.withheld,
     )
-
-
-def _instant(text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        raise Rejected("PAGE_TOKEN_STALE", "page_token") from None
-
-
-def _number(text: str) -> int:
-    if not text.isdecimal() or len(text) > 18:
-        raise Rejected("PAGE_TOKEN_STALE", "page_token")
-    return int(text)

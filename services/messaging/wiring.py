@@ -41,7 +41,7 @@ async def wire(settings: Settings, metrics: Metrics, roles: Collection[str]) -> 
     sending = Sending(parts.path, parts.reads, parts.clock, parts.ids, limits)
     importing = Importing(parts.path, parts.reads, parts.clock, parts.ids)
     messages = Messages(parts.queries, MESSAGING.own_facts)
-    api = MessagingApi(sending, importing, messages, parts.queries, parts.reads, parts.store)
+    api = MessagingApi(sending, importing, messages, parts.queries, parts.reads, parts.pages, parts.store)
     work = Work(
         api=[(service_pb2_grpc.add_MessagingServiceServicer_to_server, api)],
         own_reactions=own_reactions(parts.queries, messages),

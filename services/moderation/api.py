@@ -13,9 +13,8 @@ from kernel.commands import CommandPath, Handled
 from kernel.errors import Rejected
 from kernel.facts import EPOCH, instant, timestamp
 from kernel.grpc.call import current_call
-from kernel.grpc.paging import Page, page
+from kernel.grpc.paging import Pages
 from kernel.grpc.reads import Reads
-from kernel.ids import is_id
 from kernel.queries import Queries
 from kernel.requests import call_request
 from kernel.routes import Command
@@ -47,9 +46,12 @@ class Decided(TypedDict):
 
 
 class ModerationApi(service_pb2_grpc.ModerationServiceServicer):
-    def __init__(self, path: CommandPath, queries: Queries, reads: Reads, clock: Clock, policy: Policy) -> None:
+    def __init__(
+        self, path: CommandPath, queries: Queries, reads: Reads, pages: Pages, clock: Clock, policy: Policy
+    ) -> None:
         self._path = path
         self._queries = queries
+        self._pages = pages
         self._reads = reads
         self._clock = clock
         self._policy = policy
@@ -128,8 +130,8 @@ class ModerationApi(service_pb2_grpc.ModerationServiceServicer):
         return api.GetClientStandingResponse(standing=standing_of(request.client_id, standing, at, self._policy))
 
     async def ListReports(self, request: api.ListReportsRequest, context: Context) -> api.ListReportsResponse:
-        asked = page(request)
-        reported_at, after = last_of(asked)
+        asked = self._pages.of(request, datetime, str)
+        reported_at, after = asked.after or (EPOCH, "")
         await self._reads.wait(request.at_least)
         name = "undecided_reports" if request.undecided else "reports"
         of_client = [request.client_id] if request.client_id else []
@@ -140,7 +142,7 @@ class ModerationApi(service_pb2_grpc.ModerationServiceServicer):
         more = len(rows) > asked.size
         return api.ListReportsResponse(
             reports=[report_of_row(row) for row in shown],
-            next_page_token=asked.next(shown[-1]["reported_at"].isoformat(), shown[-1]["report_id"]) if more else "",
+            next_page_token=asked.next(shown[-1]["reported_at"], shown[-1]["report_id"]) if more else "",
         )
 
     async def _run(self, command: Command, request: Message) -> Handled:
@@ -180,17 +182,3 @@ def end_of(
     request: api.BrakeClientRequest | api.SuspendClientRequest | api.ConfirmSuspensionRequest,
 ) -> datetime | None:
     return instant(request.until) if request.HasField("until") else None
-
-
-def last_of(asked: Page) -> tuple[datetime, str]:
-    """Returns time and id of the report that a page starts after."""
-    if not asked.after:
-        return EPOCH, ""
-    reported_at, *rest = asked.after
-    try:
-        at = datetime.fromisoformat(reported_at)
-    except ValueError:
-        raise Rejected("PAGE_TOKEN_STALE", "page_token") from None
-    if at.tzinfo is None or len(rest) != 1 or not is_id(rest[0]):
-        raise Rejected("PAGE_TOKEN_STALE", "page_token")
-    return at, rest[0]

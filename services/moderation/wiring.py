@@ -44,7 +44,7 @@ async def wire(settings: Settings, metrics: Metrics, roles: Collection[str]) -> 
     if MIGRATE in roles:
         return [Migrating(MODERATION, settings)]
     parts = await open_parts(MODERATION, settings, metrics)
-    api = ModerationApi(parts.path, parts.queries, parts.reads, parts.clock, settings.policy)
+    api = ModerationApi(parts.path, parts.queries, parts.reads, parts.pages, parts.clock, settings.policy)
     work = Work(
         api=[(service_pb2_grpc.add_ModerationServiceServicer_to_server, api)],
         own_reactions=OWN_REACTIONS,

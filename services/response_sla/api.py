@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import grpc
@@ -22,12 +23,12 @@ from holdspace.response_sla.v1.service_pb2 import (
 )
 from kernel.errors import Rejected
 from kernel.facts import timestamp
-from kernel.grpc.paging import page
+from kernel.grpc.paging import Pages
 from kernel.grpc.revision import Revision, at_least
 from kernel.queries import Queries
 from kernel.store.interface import EventStore
 from services.response_sla.answers import group_message, input_message, wait_message, wait_of
-from services.response_sla.basis import Basis, Window, a_number, an_instant, from_token, settle, window
+from services.response_sla.basis import Basis, Window, settle, window
 from services.response_sla.completeness import Completeness
 from services.response_sla.domain.figures import Figures, as_it_stood, figures
 from services.response_sla.domain.policy import Policy
@@ -37,8 +38,11 @@ THERAPISTS_PAGE_MAX = 100  # their waits are read for each page
 
 
 class ResponseSlaApi(service_pb2_grpc.ResponseSlaServiceServicer):
-    def __init__(self, queries: Queries, store: EventStore, completeness: Completeness, policy: Policy) -> None:
+    def __init__(
+        self, queries: Queries, pages: Pages, store: EventStore, completeness: Completeness, policy: Policy
+    ) -> None:
         self._queries = queries
+        self._pages = pages
         self._store = store
         self._completeness = completeness
         self._policy = policy
@@ -56,9 +60,9 @@ class ResponseSlaApi(service_pb2_grpc.ResponseSlaServiceServicer):
 
     async def ListFigures(self, request: ListFiguresRequest, context: Context) -> ListFiguresResponse:
         opened = window(request)
-        asked = page(request, size_max=THERAPISTS_PAGE_MAX)
+        asked = self._pages.of(request, *Basis.KINDS, str, size_max=THERAPISTS_PAGE_MAX)
         if asked.after:
-            basis, (after,) = from_token(asked.after, 1)
+            basis, (after,) = Basis(*asked.after[:3]), asked.after[3:]
         else:
             basis, after = await settle(request, self._queries, self._completeness), ""
         rows = await self._queries.rows(
@@ -82,11 +86,10 @@ class ResponseSlaApi(service_pb2_grpc.ResponseSlaServiceServicer):
 
     async def ListWaits(self, request: ListWaitsRequest, context: Context) -> ListWaitsResponse:
         opened = window(request)
-        asked = page(request)
+        asked = self._pages.of(request, *Basis.KINDS, datetime, str, int)
         after: tuple[object, ...] = (None, "", 0)
         if asked.after:
-            basis, (opened_at, conversation_id, sequence) = from_token(asked.after, 3)
-            after = (an_instant(opened_at), conversation_id, a_number(sequence))
+            basis, after = Basis(*asked.after[:3]), asked.after[3:]
         else:
             basis = await settle(request, self._queries, self._completeness)
         rows = await self._queries.rows(
@@ -138,8 +141,8 @@ def _listed(row: Any, basis: Basis) -> ListedWait:  # noqa: ANN401 - a row
     return wait_message(row, as_it_stood(wait_of(row), basis.as_of))
 
 
-def _place(row: Any) -> tuple[str, str, str]:  # noqa: ANN401 - a row
-    return (row["opened_at"].isoformat(), row["conversation_id"], str(row["opening_sequence"]))
+def _place(row: Any) -> tuple[datetime, str, int]:  # noqa: ANN401 - a row
+    return row["opened_at"], row["conversation_id"], row["opening_sequence"]
 
 
 def _revision(text: str, number: int) -> Revision:

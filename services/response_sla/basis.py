@@ -1,8 +1,8 @@
 """What an answer rests on: settled for the first page of a list, and carried by its tokens to the last."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import ClassVar
 
 from holdspace.response_sla.v1 import service_pb2
 from holdspace.response_sla.v1.service_pb2 import GetFiguresRequest, ListFiguresRequest, ListWaitsRequest
@@ -28,12 +28,14 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Basis:
+    KINDS: ClassVar = (datetime, datetime, int)  # of what a page token carries of it
+
     as_of: datetime
     known_on: datetime
     position: int
 
-    def token(self) -> tuple[str, str, str]:
-        return (self.as_of.isoformat(), self.known_on.isoformat(), str(self.position))
+    def token(self) -> tuple[datetime, datetime, int]:
+        return self.as_of, self.known_on, self.position
 
     def message(self, complete_until: datetime | None) -> service_pb2.Basis:
         return service_pb2.Basis(
@@ -64,29 +66,3 @@ async def settle(request: Filters, queries: Queries, completeness: Completeness)
         latest = latest_complete or (rows[0]["recorded_at"] if rows else EPOCH)
     position, known_on = rows[0] if rows else (0, EPOCH)
     return Basis(instant(request.as_of) if request.HasField("as_of") else latest, known_on, position)
-
-
-def from_token(after: Sequence[str], more: int) -> tuple[Basis, Sequence[str]]:
-    """Takes a token's values. Returns the basis and the `more` values of the list's own.
-
-    Raises Rejected PAGE_TOKEN_STALE for what no page can have answered with.
-    """
-    if len(after) != 3 + more:
-        raise Rejected("PAGE_TOKEN_STALE", "page_token")
-    return Basis(an_instant(after[0]), an_instant(after[1]), a_number(after[2])), after[3:]
-
-
-def an_instant(text: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise Rejected("PAGE_TOKEN_STALE", "page_token") from None
-    if found.tzinfo is not UTC:
-        raise Rejected("PAGE_TOKEN_STALE", "page_token")
-    return found
-
-
-def a_number(text: str) -> int:
-    if not text.isdecimal() or len(text) > 18:
-        raise Rejected("PAGE_TOKEN_STALE", "page_token")
-    return int(text)

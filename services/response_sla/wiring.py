@@ -38,7 +38,7 @@ async def wire(settings: Settings, metrics: Metrics, roles: Collection[str]) -> 
     completeness = Completeness(
         parts.queries, parts.store, parts.clock, CONSUMERS, poll_seconds=settings.completeness_poll_seconds
     )
-    api = ResponseSlaApi(parts.queries, parts.store, completeness, settings.policy)
+    api = ResponseSlaApi(parts.queries, parts.pages, parts.store, completeness, settings.policy)
     work = Work(
         api=[(service_pb2_grpc.add_ResponseSlaServiceServicer_to_server, api)],
         own_reactions=[*own_reactions(settings.policy, parts.queries), *own_metrics.measures()],

@@ -40,9 +40,9 @@ from kernel.commands import CommandPath, Handled
 from kernel.errors import Rejected
 from kernel.facts import instant, timestamp
 from kernel.grpc.call import current_call
-from kernel.grpc.paging import Page, page
+from kernel.grpc.paging import Pages
 from kernel.grpc.reads import Reads
-from kernel.ids import Ids, is_id
+from kernel.ids import Ids
 from kernel.queries import Queries
 from kernel.requests import call_request
 from kernel.routes import Command
@@ -69,12 +69,14 @@ class SchedulingApi(service_pb2_grpc.SchedulingServiceServicer):
         path: CommandPath,
         queries: Queries,
         reads: Reads,
+        pages: Pages,
         policy: BookingPolicy,
         clock: Clock,
         ids: Ids,
     ) -> None:
         self._path = path
         self._queries = queries
+        self._pages = pages
         self._reads = reads
         self._policy = policy
         self._clock = clock
@@ -164,8 +166,8 @@ class SchedulingApi(service_pb2_grpc.SchedulingServiceServicer):
         return GetBookingResponse(booking=booking_of(rows[0], self._clock.now()))
 
     async def ListBookings(self, request: ListBookingsRequest, context: Context) -> ListBookingsResponse:
-        asked = page(request)
-        after = _after(asked, instant(request.starts_from) if request.HasField("starts_from") else NEVER)
+        asked = self._pages.of(request, datetime, str)
+        after = asked.after or (instant(request.starts_from) if request.HasField("starts_from") else NEVER, "")
         as_client, as_therapist = request.part != PART_THERAPIST, request.part != PART_CLIENT
         await self._reads.wait(request.at_least)
         rows = await self._queries.rows(
@@ -175,7 +177,7 @@ class SchedulingApi(service_pb2_grpc.SchedulingServiceServicer):
         more = len(rows) > asked.size
         return ListBookingsResponse(
             bookings=[booking_of(row, now) for row in shown],
-            next_page_token=asked.next(shown[-1]["starts_at"].isoformat(), shown[-1]["booking_id"]) if more else "",
+            next_page_token=asked.next(shown[-1]["starts_at"], shown[-1]["booking_id"]) if more else "",
         )
 
     async def _run(self, command: Command, request: Message) -> Handled:
@@ -201,16 +203,3 @@ def booking_of(row: Any, now: datetime) -> BookingMessage:  # noqa: ANN401 - a r
         hold_expires_at=timestamp(row["hold_expires_at"]) if is_held else None,
         cancellation_reason=row["cancellation_reason"],
     )
-
-
-def _after(asked: Page, starts_from: datetime) -> tuple[datetime, str]:
-    """Returns the start and the id that the page's bookings come after."""
-    if not asked.after:
-        return starts_from, ""
-    try:
-        starts_at, booking_id = datetime.fromisoformat(asked.after[0]), asked.after[-1]
-    except ValueError:
-        raise Rejected("PAGE_TOKEN_STALE", "page_token") from None
-    if starts_at.tzinfo is None or not is_id(booking_id):
-        raise Rejected("PAGE_TOKEN_STALE", "page_token")
-    return starts_at, booking_id

@@ -34,7 +34,7 @@ async def wire(settings: Settings, metrics: Metrics, roles: Collection[str]) -> 
     if MIGRATE in roles:
         return [Migrating(SCHEDULING, settings)]
     parts = await open_parts(SCHEDULING, settings, metrics)
-    api = SchedulingApi(parts.path, parts.queries, parts.reads, settings.policy, parts.clock, parts.ids)
+    api = SchedulingApi(parts.path, parts.queries, parts.reads, parts.pages, settings.policy, parts.clock, parts.ids)
     work = Work(
         api=[(service_pb2_grpc.add_SchedulingServiceServicer_to_server, api)],
         own_reactions=own_reactions(parts.store),

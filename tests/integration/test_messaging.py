@@ -165,7 +165,7 @@ async def test_lists_page_by_tokens_that_fit_only_their_own_list(stub: Any, pair
     assert seen == sorted(set(seen))
     assert len(seen) >= 5
     asked.participant_id = therapist
-    assert await refused(stub.ListMessages(asked)) == ("INVALID_ARGUMENT", "PAGE_TOKEN_STALE", "page_token")
+    assert await refused(stub.ListMessages(asked)) == ("INVALID_ARGUMENT", "PAGE_TOKEN_INVALID", "page_token")
 
 
 async def test_conversations_are_listed_for_either_side_the_latest_first(stub: Any, pair: tuple[str, str]) -> None:

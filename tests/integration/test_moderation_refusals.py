@@ -51,9 +51,9 @@ async def test_a_page_token_fits_only_its_own_list(stub: Any, client: str, thera
     asked = ListReportsRequest(client_id=client, page_size=1, at_least=told[1].revision)
     asked.page_token = (await stub.ListReports(asked)).next_page_token
     asked.undecided = True
-    assert await refused(stub.ListReports(asked)) == ("INVALID_ARGUMENT", "PAGE_TOKEN_STALE", "page_token")
+    assert await refused(stub.ListReports(asked)) == ("INVALID_ARGUMENT", "PAGE_TOKEN_INVALID", "page_token")
     asked.page_token = "forged"
-    assert await refused(stub.ListReports(asked)) == ("INVALID_ARGUMENT", "PAGE_TOKEN_STALE", "page_token")
+    assert await refused(stub.ListReports(asked)) == ("INVALID_ARGUMENT", "PAGE_TOKEN_INVALID", "page_token")
 
 
 BAD_REPORTS = {

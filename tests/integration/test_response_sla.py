@@ -406,7 +406,7 @@ async def test_a_list_under_way_keeps_resting_on_what_its_first_page_did(stub: A
     assert [wait.state for wait in [*first.waits, *rest.waits]] == [WAIT_STATE_OPEN] * 6
     assert not rest.next_page_token
     request.kind = RESPONSE_KIND_FIRST
-    assert await refused(stub.ListWaits(request)) == ("INVALID_ARGUMENT", "PAGE_TOKEN_STALE", "page_token")
+    assert await refused(stub.ListWaits(request)) == ("INVALID_ARGUMENT", "PAGE_TOKEN_INVALID", "page_token")
 
 
 async def test_progress_tells_each_source_and_up_to_when_the_figures_are_complete(stub: Any, others: Elsewhere) -> None:
@@ -451,7 +451,7 @@ BAD = {
         "opened_before",
     ),
     "a negative page size": ({"page_size": -1}, "FIELD_MALFORMED", "page_size"),
-    "a token of nobody's": ({"page_token": "AAAA"}, "PAGE_TOKEN_STALE", "page_token"),
+    "a token of nobody's": ({"page_token": "AAAA"}, "PAGE_TOKEN_INVALID", "page_token"),
     "an unknown kind": ({"kind": 9}, "FIELD_MALFORMED", "kind"),
 }
 

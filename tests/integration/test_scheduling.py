@@ -238,7 +238,7 @@ async def test_bookings_are_listed_by_start_for_either_part_a_page_at_a_time(wor
     other_list = ListBookingsRequest(participant_id=world.therapist, page_token=page.next_page_token)
     assert await refused(world.scheduling.ListBookings(other_list)) == (
         "INVALID_ARGUMENT",
-        "PAGE_TOKEN_STALE",
+        "PAGE_TOKEN_INVALID",
         "page_token",
     )
 

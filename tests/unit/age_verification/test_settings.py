@@ -13,6 +13,7 @@ ENVIRONMENT = {
     "HOLDSPACE_JWKS": "https://issuer.example/jwks",
     "HOLDSPACE_ISSUER": "https://issuer.example",
     "HOLDSPACE_AUDIENCE": "holdspace",
+    "HOLDSPACE_PAGE_TOKEN_KEY": "signs the page tokens of the tests",
     "HOLDSPACE_AGE_JWKS": "https://provider.example/jwks",
     "HOLDSPACE_AGE_ISSUER": "https://provider.example",
     "HOLDSPACE_AGE_AUDIENCE": "holdspace",

@@ -39,6 +39,7 @@ INCLUDES = [f"--proto_path={HERE.parents[2] / 'proto'}", f"--proto_path={files('
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 ISSUER = "https://issuer.example"
 AUDIENCE = "holdspace"
+PAGE_KEY = "signs the page tokens of the tests"
 
 
 def generated() -> Sequence[ModuleType]:
@@ -105,6 +106,7 @@ def settings(jwks: Path | str, **changes: object) -> ServiceSettings:
         "jwks": str(jwks),
         "issuer": ISSUER,
         "audience": AUDIENCE,
+        "page_token_key": PAGE_KEY,
         "drain_seconds": 1,
     }
     return ServiceSettings(**needed | changes)

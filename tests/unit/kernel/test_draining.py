@@ -17,7 +17,7 @@ import pytest
 
 from kernel.grpc.client import channel, reason_of
 from tests.running import free_port
-from tests.unit.kernel.diary import AUDIENCE, ISSUER, Issuer, diary_pb2, diary_pb2_grpc, write
+from tests.unit.kernel.diary import AUDIENCE, ISSUER, PAGE_KEY, Issuer, diary_pb2, diary_pb2_grpc, write
 
 SCOPE = "diary.write diary.read act_for"
 ANSWERED = {("OK", ""), ("UNAVAILABLE", "DRAINING")}
@@ -52,6 +52,7 @@ async def diary_process(folder: Path, **settings: str) -> AsyncIterator[DiaryPro
         "HOLDSPACE_JWKS": str(folder / "jwks.json"),
         "HOLDSPACE_ISSUER": ISSUER,
         "HOLDSPACE_AUDIENCE": AUDIENCE,
+        "HOLDSPACE_PAGE_TOKEN_KEY": PAGE_KEY,
         "HOLDSPACE_METRICS_PORT": "0",
         "HOLDSPACE_GRPC_PORT": str(port),
         "HOLDSPACE_DRAIN_SECONDS": str(DRAIN_SECONDS),

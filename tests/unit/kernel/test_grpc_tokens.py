@@ -5,9 +5,10 @@ import base64
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from aiohttp import web
@@ -21,11 +22,11 @@ from jwt.algorithms import ECAlgorithm, HMACAlgorithm, RSAAlgorithm
 from holdspace.kernel.v1 import tokens_pb2
 from kernel.clock import ManualClock
 from kernel.errors import Rejected
-from kernel.grpc import auth, jwks
+from kernel.grpc import auth, jwks, paging
 from kernel.grpc.auth import Authenticator
 from kernel.grpc.jwks import Keys
 from kernel.grpc.opaque import seal
-from kernel.grpc.paging import page
+from kernel.grpc.paging import Page, Pages
 from kernel.grpc.revision import Revision, at_least
 from tests.unit.kernel.diary import AUDIENCE, ISSUER, NOW, Issuer, diary_pb2, rejection
 
@@ -287,28 +288,59 @@ def listing(**changes: object) -> Message:
     return diary_pb2.ListRequest(**{"author_id": "ann"} | changes)
 
 
+PAGES = Pages(b"k" * 32)
+AT = datetime(2026, 3, 2, 9, 0, 0, 123_456, tzinfo=UTC)
+
+
+def pages_of(request: Message) -> Page:
+    return PAGES.of(request, datetime, str, int)
+
+
 def test_a_page_token_leads_to_the_next_page_of_the_same_list() -> None:
-    first = page(listing())
+    first = pages_of(listing())
     assert (first.size, first.after) == (50, ())
-    token = first.next("2026", "é")
-    second = page(listing(page_token=token, page_size=9_999, at_least="later"))
-    assert (second.size, second.after) == (500, ("2026", "é"))
+    token = first.next(AT.astimezone(ZoneInfo("Asia/Kolkata")), "é", -7)
+    second = pages_of(listing(page_token=token, page_size=9_999, at_least="later"))
+    assert (second.size, second.after) == (500, (AT, "é", -7))
 
 
 @pytest.mark.parametrize("token", ["x", "é", "!!", "AAAA", "====", seal(tokens_pb2.PageToken(after=["a"]))])
-def test_a_page_token_that_nobody_gave_is_stale(token: str) -> None:
-    assert rejection(page, listing(page_token=token)) == ("PAGE_TOKEN_STALE", "page_token")
+def test_a_page_token_that_nobody_gave_is_invalid(token: str) -> None:
+    assert rejection(pages_of, listing(page_token=token)) == ("PAGE_TOKEN_INVALID", "page_token")
 
 
-def test_a_page_token_of_other_filters_is_stale() -> None:
-    token = page(listing()).next("a")
-    assert rejection(page, listing(author_id="bob", page_token=token)) == ("PAGE_TOKEN_STALE", "page_token")
-    assert rejection(page, listing(page_token=page(listing()).next())) == ("PAGE_TOKEN_STALE", "page_token")
-    assert rejection(page, listing(mood="MOOD_CALM", page_token=token)) == ("PAGE_TOKEN_STALE", "page_token")
+def test_a_page_token_of_other_filters_or_another_list_is_invalid() -> None:
+    invalid = ("PAGE_TOKEN_INVALID", "page_token")
+    token = pages_of(listing()).next(AT, "a", 1)
+    assert rejection(pages_of, listing(author_id="bob", page_token=token)) == invalid
+    assert rejection(pages_of, listing(mood="MOOD_CALM", page_token=token)) == invalid
+    assert rejection(PAGES.of, listing(page_token=token), datetime, str) == invalid
+    of_another = PAGES.of(listing(), datetime, str).next(AT, "a")
+    assert rejection(pages_of, listing(page_token=of_another)) == invalid
+
+
+def test_a_page_token_of_another_key_or_changed_in_any_byte_is_invalid() -> None:
+    invalid = ("PAGE_TOKEN_INVALID", "page_token")
+    token = pages_of(listing()).next(AT, "a", 1)
+    assert rejection(Pages(b"o" * 32).of, listing(page_token=token), datetime, str, int) == invalid
+    bytes_of = base64.urlsafe_b64decode(token + "==")
+    for place in range(len(bytes_of)):
+        changed = bytes_of[:place] + bytes([bytes_of[place] ^ 1]) + bytes_of[place + 1 :]
+        forged = base64.urlsafe_b64encode(changed).rstrip(b"=").decode()
+        assert rejection(pages_of, listing(page_token=forged)) == invalid, place
+
+
+@pytest.mark.parametrize(
+    "after", [["now", "a", "1"], ["2026-03-02", "a", "1"], [AT.isoformat(), "a", "9" * 30], [AT.isoformat(), "\0", "1"]]
+)
+def test_what_another_release_signed_and_this_one_cannot_read_is_invalid(after: list[str]) -> None:
+    digest = pages_of(listing()).list
+    token = seal(tokens_pb2.PageToken(list=digest, after=after, mac=paging._mac(b"k" * 32, digest, after)))
+    assert rejection(pages_of, listing(page_token=token)) == ("PAGE_TOKEN_INVALID", "page_token")
 
 
 def test_a_page_has_no_negative_size() -> None:
-    assert rejection(page, listing(page_size=-1)) == ("FIELD_MALFORMED", "page_size")
+    assert rejection(pages_of, listing(page_size=-1)) == ("FIELD_MALFORMED", "page_size")
 
 
 def test_a_revision_comes_back_as_it_was_given() -> None:

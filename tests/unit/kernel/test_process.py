@@ -22,6 +22,7 @@ SETTINGS = {
     "HOLDSPACE_JWKS": "/nowhere",
     "HOLDSPACE_ISSUER": "https://issuer.example",
     "HOLDSPACE_AUDIENCE": "holdspace",
+    "HOLDSPACE_PAGE_TOKEN_KEY": "signs the page tokens of the tests",
     "HOLDSPACE_METRICS_PORT": "0",
     "HOLDSPACE_DRAIN_SECONDS": "0.5",
     "HOLDSPACE_STOP_SECONDS": "10",

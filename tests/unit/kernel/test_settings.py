@@ -13,6 +13,7 @@ GOOD = {
     "JWKS": "https://issuer.example/jwks",
     "ISSUER": "https://issuer.example",
     "AUDIENCE": "holdspace",
+    "PAGE_TOKEN_KEY": "signs the page tokens of the tests",
 }
 
 

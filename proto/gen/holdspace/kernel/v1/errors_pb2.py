@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from holdspace.kernel.v1 import options_pb2 as holdspace_dot_kernel_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n holdspace/kernel/v1/errors.proto\x12\x13holdspace.kernel.v1\x1a!holdspace/kernel/v1/options.proto*\xc1\x06\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x14REASON_TOKEN_MISSING\x10\x01\x1a\x04\x88\x94#\x10\x12\x1e\n\x14REASON_TOKEN_INVALID\x10\x02\x1a\x04\x88\x94#\x10\x12\x1e\n\x14REASON_RIGHT_MISSING\x10\x03\x1a\x04\x88\x94#\x07\x12!\n\x17REASON_PERSON_NOT_YOURS\x10\x04\x1a\x04\x88\x94#\x07\x12\x1e\n\x14REASON_FIELD_MISSING\x10\x05\x1a\x04\x88\x94#\x03\x12 \n\x16REASON_FIELD_MALFORMED\x10\x06\x1a\x04\x88\x94#\x03\x12 \n\x16REASON_FIELD_TOO_LARGE\x10\x07\x1a\x04\x88\x94#\x03\x12\x1f\n\x15REASON_REQUEST_REUSED\x10\x08\x1a\x04\x88\x94#\x03\x12!\n\x17REASON_PAGE_TOKEN_STALE\x10\t\x1a\x04\x88\x94#\x03\x12!\n\x17REASON_DEADLINE_MISSING\x10\n\x1a\x04\x88\x94#\x03\x12 \n\x16REASON_DEADLINE_PASSED\x10\x0b\x1a\x04\x88\x94#\x04\x12 \n\x16REASON_NOT_YET_VISIBLE\x10\x0c\x1a\x04\x88\x94#\x0e\x12\"\n\x18REASON_STORE_UNAVAILABLE\x10\r\x1a\x04\x88\x94#\x0e\x12\x1a\n\x10REASON_CONTENDED\x10\x0e\x1a\x04\x88\x94#\n\x12\x1b\n\x11REASON_OVERLOADED\x10\x0f\x1a\x04\x88\x94#\x08\x12\x1b\n\x11REASON_GATE_STALE\x10\x10\x1a\x04\x88\x94#\x0e\x12\x19\n\x0fREASON_DRAINING\x10\x11\x1a\x04\x88\x94#\x0e\x12\x1a\n\x10REASON_NOT_FOUND\x10\x12\x1a\x04\x88\x94#\x05\x12\x1f\n\x15REASON_FACT_TOO_LARGE\x10\x13\x1a\x04\x88\x94#\x03\x12\x19\n\x0fREASON_INTERNAL\x10\x14\x1a\x04\x88\x94#\r\x12\x1c\n\x12REASON_GATE_PARKED\x10\x15\x1a\x04\x88\x94#\x0e\x12\x1a\n\x10REASON_CLOCK_OFF\x10\x16\x1a\x04\x88\x94#\x0e\x12\x1e\n\x14REASON_TOKEN_EXPIRED\x10\x17\x1a\x04\x88\x94#\x10\x12$\n\x1aREASON_TOKEN_NOT_YET_VALID\x10\x18\x1a\x04\x88\x94#\x10\x12 \n\x16REASON_TOKEN_TOO_LARGE\x10\x19\x1a\x04\x88\x94#\x10\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n holdspace/kernel/v1/errors.proto\x12\x13holdspace.kernel.v1\x1a!holdspace/kernel/v1/options.proto*\xc3\x06\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x14REASON_TOKEN_MISSING\x10\x01\x1a\x04\x88\x94#\x10\x12\x1e\n\x14REASON_TOKEN_INVALID\x10\x02\x1a\x04\x88\x94#\x10\x12\x1e\n\x14REASON_RIGHT_MISSING\x10\x03\x1a\x04\x88\x94#\x07\x12!\n\x17REASON_PERSON_NOT_YOURS\x10\x04\x1a\x04\x88\x94#\x07\x12\x1e\n\x14REASON_FIELD_MISSING\x10\x05\x1a\x04\x88\x94#\x03\x12 \n\x16REASON_FIELD_MALFORMED\x10\x06\x1a\x04\x88\x94#\x03\x12 \n\x16REASON_FIELD_TOO_LARGE\x10\x07\x1a\x04\x88\x94#\x03\x12\x1f\n\x15REASON_REQUEST_REUSED\x10\x08\x1a\x04\x88\x94#\x03\x12#\n\x19REASON_PAGE_TOKEN_INVALID\x10\t\x1a\x04\x88\x94#\x03\x12!\n\x17REASON_DEADLINE_MISSING\x10\n\x1a\x04\x88\x94#\x03\x12 \n\x16REASON_DEADLINE_PASSED\x10\x0b\x1a\x04\x88\x94#\x04\x12 \n\x16REASON_NOT_YET_VISIBLE\x10\x0c\x1a\x04\x88\x94#\x0e\x12\"\n\x18REASON_STORE_UNAVAILABLE\x10\r\x1a\x04\x88\x94#\x0e\x12\x1a\n\x10REASON_CONTENDED\x10\x0e\x1a\x04\x88\x94#\n\x12\x1b\n\x11REASON_OVERLOADED\x10\x0f\x1a\x04\x88\x94#\x08\x12\x1b\n\x11REASON_GATE_STALE\x10\x10\x1a\x04\x88\x94#\x0e\x12\x19\n\x0fREASON_DRAINING\x10\x11\x1a\x04\x88\x94#\x0e\x12\x1a\n\x10REASON_NOT_FOUND\x10\x12\x1a\x04\x88\x94#\x05\x12\x1f\n\x15REASON_FACT_TOO_LARGE\x10\x13\x1a\x04\x88\x94#\x03\x12\x19\n\x0fREASON_INTERNAL\x10\x14\x1a\x04\x88\x94#\r\x12\x1c\n\x12REASON_GATE_PARKED\x10\x15\x1a\x04\x88\x94#\x0e\x12\x1a\n\x10REASON_CLOCK_OFF\x10\x16\x1a\x04\x88\x94#\x0e\x12\x1e\n\x14REASON_TOKEN_EXPIRED\x10\x17\x1a\x04\x88\x94#\x10\x12$\n\x1aREASON_TOKEN_NOT_YET_VALID\x10\x18\x1a\x04\x88\x94#\x10\x12 \n\x16REASON_TOKEN_TOO_LARGE\x10\x19\x1a\x04\x88\x94#\x10\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,8 +48,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REASON'].values_by_name["REASON_FIELD_TOO_LARGE"]._serialized_options = b'\210\224#\003'
   _globals['_REASON'].values_by_name["REASON_REQUEST_REUSED"]._loaded_options = None
   _globals['_REASON'].values_by_name["REASON_REQUEST_REUSED"]._serialized_options = b'\210\224#\003'
-  _globals['_REASON'].values_by_name["REASON_PAGE_TOKEN_STALE"]._loaded_options = None
-  _globals['_REASON'].values_by_name["REASON_PAGE_TOKEN_STALE"]._serialized_options = b'\210\224#\003'
+  _globals['_REASON'].values_by_name["REASON_PAGE_TOKEN_INVALID"]._loaded_options = None
+  _globals['_REASON'].values_by_name["REASON_PAGE_TOKEN_INVALID"]._serialized_options = b'\210\224#\003'
   _globals['_REASON'].values_by_name["REASON_DEADLINE_MISSING"]._loaded_options = None
   _globals['_REASON'].values_by_name["REASON_DEADLINE_MISSING"]._serialized_options = b'\210\224#\003'
   _globals['_REASON'].values_by_name["REASON_DEADLINE_PASSED"]._loaded_options = None
@@ -83,5 +83,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REASON'].values_by_name["REASON_TOKEN_TOO_LARGE"]._loaded_options = None
   _globals['_REASON'].values_by_name["REASON_TOKEN_TOO_LARGE"]._serialized_options = b'\210\224#\020'
   _globals['_REASON']._serialized_start=93
-  _globals['_REASON']._serialized_end=926
+  _globals['_REASON']._serialized_end=928
 # @@protoc_insertion_point(module_scope)

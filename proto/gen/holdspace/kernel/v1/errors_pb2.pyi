@@ -39,8 +39,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """A field is larger than its limit."""
     REASON_REQUEST_REUSED: _Reason.ValueType  # 8
     """The request id was used with another content."""
-    REASON_PAGE_TOKEN_STALE: _Reason.ValueType  # 9
-    """The page token is not one of this list, or of another version of it."""
+    REASON_PAGE_TOKEN_INVALID: _Reason.ValueType  # 9
+    """The page token is none that this list gave, or other filters came with it."""
     REASON_DEADLINE_MISSING: _Reason.ValueType  # 10
     """The call has no deadline. Every call needs one."""
     REASON_DEADLINE_PASSED: _Reason.ValueType  # 11
@@ -96,8 +96,8 @@ REASON_FIELD_TOO_LARGE: Reason.ValueType  # 7
 """A field is larger than its limit."""
 REASON_REQUEST_REUSED: Reason.ValueType  # 8
 """The request id was used with another content."""
-REASON_PAGE_TOKEN_STALE: Reason.ValueType  # 9
-"""The page token is not one of this list, or of another version of it."""
+REASON_PAGE_TOKEN_INVALID: Reason.ValueType  # 9
+"""The page token is none that this list gave, or other filters came with it."""
 REASON_DEADLINE_MISSING: Reason.ValueType  # 10
 """The call has no deadline. Every call needs one."""
 REASON_DEADLINE_PASSED: Reason.ValueType  # 11

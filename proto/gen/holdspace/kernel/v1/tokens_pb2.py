@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n holdspace/kernel/v1/tokens.proto\x12\x13holdspace.kernel.v1\",\n\x08Revision\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x03\"(\n\tPageToken\x12\x0c\n\x04list\x18\x01 \x01(\x0c\x12\r\n\x05\x61\x66ter\x18\x02 \x03(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n holdspace/kernel/v1/tokens.proto\x12\x13holdspace.kernel.v1\",\n\x08Revision\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x03\"5\n\tPageToken\x12\x0c\n\x04list\x18\x01 \x01(\x0c\x12\r\n\x05\x61\x66ter\x18\x02 \x03(\t\x12\x0b\n\x03mac\x18\x03 \x01(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,5 +34,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVISION']._serialized_start=57
   _globals['_REVISION']._serialized_end=101
   _globals['_PAGETOKEN']._serialized_start=103
-  _globals['_PAGETOKEN']._serialized_end=143
+  _globals['_PAGETOKEN']._serialized_end=156
 # @@protoc_insertion_point(module_scope)

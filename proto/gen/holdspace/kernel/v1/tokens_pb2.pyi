@@ -50,8 +50,11 @@ class PageToken(_message.Message):
 
     LIST_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
+    MAC_FIELD_NUMBER: _builtins.int
     list: _builtins.bytes
     """Digest of the list and its filters: a token fits only the list that gave it."""
+    mac: _builtins.bytes
+    """HMAC-SHA256 of the above."""
     @_builtins.property
     def after(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Where the next page starts."""
@@ -61,10 +64,11 @@ class PageToken(_message.Message):
         *,
         list: _builtins.bytes = ...,
         after: _abc.Iterable[_builtins.str] | None = ...,
+        mac: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "list", b"list"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "list", b"list", "mac", b"mac"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
