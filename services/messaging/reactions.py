@@ -14,7 +14,7 @@ from holdspace.moderation.v1.events_pb2 import (
     SuspensionConfirmed,
     SuspensionLapsed,
 )
-from holdspace.scheduling.v1.events_pb2 import TherapistEnrolled
+from holdspace.scheduling.v1.events_pb2 import EnrolmentWithdrawn, TherapistEnrolled
 from kernel.consumers.records import ForeignFact
 from kernel.facts import instant
 from kernel.foreign import OnForeign, copied_gate
@@ -48,7 +48,7 @@ def copy_enrolment(fact: ForeignFact, now: datetime) -> Sequence[Command]:
 
 REACTIONS = [
     *(OnForeign(message, copy_standing, imported=True) for message in STANDING),
-    OnForeign(TherapistEnrolled, copy_enrolment, imported=True),
+    *(OnForeign(message, copy_enrolment, imported=True) for message in (TherapistEnrolled, EnrolmentWithdrawn)),
 ]
 
 

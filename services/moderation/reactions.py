@@ -17,6 +17,7 @@ from holdspace.scheduling.v1.events_pb2 import (
     BookingNotRestored,
     BookingRestored,
     ContactHoursPublished,
+    EnrolmentWithdrawn,
     SessionStarted,
     TherapistEnrolled,
 )
@@ -51,7 +52,7 @@ def note_booking_lost(fact: ForeignFact, now: datetime) -> Sequence[Command]:
     return [NoteBookingLost(lost.client_id, lost.booking_id, lost.lift_version, now)]
 
 
-ENROLMENTS = [OnForeign(TherapistEnrolled, copy_enrolment, imported=True)]
+ENROLMENTS = [OnForeign(message, copy_enrolment, imported=True) for message in (TherapistEnrolled, EnrolmentWithdrawn)]
 FIRST_CONTACTS = [OnForeign(ConversationOpened, note_contact, imported=True)]
 LOSSES = [OnForeign(BookingNotRestored, note_booking_lost)]
 NO_LOSSES = [ContactHoursPublished, BookingConfirmed, BookingCancelled, BookingRestored, SessionStarted]

@@ -33,6 +33,8 @@ from holdspace.scheduling.v1.service_pb2 import (
     PublishContactHoursResponse,
     StartSessionRequest,
     StartSessionResponse,
+    WithdrawEnrolmentRequest,
+    WithdrawEnrolmentResponse,
 )
 from holdspace.scheduling.v1.service_pb2 import Booking as BookingMessage
 from kernel.clock import Clock
@@ -46,6 +48,7 @@ from kernel.ids import Ids
 from kernel.queries import Queries
 from kernel.requests import call_request
 from kernel.routes import Command
+from kernel.texts import Written
 from services.scheduling.app import BOOKING, booking_stream
 from services.scheduling.domain.booking import (
     NEVER,
@@ -58,7 +61,7 @@ from services.scheduling.domain.booking import (
 )
 from services.scheduling.domain.contact_hours import ContactHours
 from services.scheduling.domain.policy import BookingPolicy
-from services.scheduling.domain.therapist import EnrolTherapist, PublishContactHours, weekly_of
+from services.scheduling.domain.therapist import EnrolTherapist, PublishContactHours, WithdrawEnrolment, weekly_of
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -85,6 +88,11 @@ class SchedulingApi(service_pb2_grpc.SchedulingServiceServicer):
     async def EnrolTherapist(self, request: EnrolTherapistRequest, context: Context) -> EnrolTherapistResponse:
         handled = await self._run(EnrolTherapist(request.therapist_id, self._clock.now()), request)
         return EnrolTherapistResponse(revision=self._reads.revision(handled.position))
+
+    async def WithdrawEnrolment(self, request: WithdrawEnrolmentRequest, context: Context) -> WithdrawEnrolmentResponse:
+        reason = Written(self._ids.new(), request.reason)
+        handled = await self._run(WithdrawEnrolment(request.therapist_id, reason, self._clock.now()), request)
+        return WithdrawEnrolmentResponse(revision=self._reads.revision(handled.position))
 
     async def PublishContactHours(
         self, request: PublishContactHoursRequest, context: Context

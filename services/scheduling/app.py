@@ -22,7 +22,8 @@ from services.scheduling.domain.suspension import (
     SuspendedBookings,
     TakeBookingsUp,
 )
-from services.scheduling.domain.therapist import EnrolTherapist, PublishContactHours, Therapist
+from services.scheduling.domain.therapist import EnrolTherapist, PublishContactHours, Therapist, WithdrawEnrolment
+from services.scheduling.domain.withdrawal import CancelForWithdrawal, cancel_for_withdrawal
 
 THERAPIST = Fold(Therapist(), therapist.evolve)
 BOOKING = Fold(Booking(), booking.evolve)
@@ -48,7 +49,7 @@ def client_stream(client_id: str) -> str:
     return f"client-{client_id}"
 
 
-def on_therapist(command: EnrolTherapist | PublishContactHours) -> str:
+def on_therapist(command: EnrolTherapist | WithdrawEnrolment | PublishContactHours) -> str:
     return therapist_stream(command.therapist_id)
 
 
@@ -59,6 +60,7 @@ def on_booking(
     | CancelBooking
     | ExpireHold
     | CancelForSuspension
+    | CancelForWithdrawal
     | RestoreBooking
     | GiveUpRestoring,
 ) -> str:
@@ -82,6 +84,7 @@ GATES = {"client": STANDING_OF_CLIENT, "therapist": STANDING_OF_THERAPIST, "age"
 
 ROUTES = [
     Route(EnrolTherapist, on_therapist, THERAPIST, therapist.enrol),
+    Route(WithdrawEnrolment, on_therapist, THERAPIST, therapist.withdraw, urgent=True),
     Route(PublishContactHours, on_therapist, THERAPIST, therapist.publish),
     Route(
         HoldSlot,
@@ -118,6 +121,7 @@ ROUTES = [
         claim_taken="SLOT_TAKEN",
         expire_hold=expire_hold,
     ),
+    Route(CancelForWithdrawal, on_booking, BOOKING, cancel_for_withdrawal, reads={"therapist": OF_THERAPIST}),
     Route(GiveUpRestoring, on_booking, BOOKING, suspension.give_up_restoring),
     COPY_GATE,
 ]

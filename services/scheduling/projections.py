@@ -12,6 +12,7 @@ from holdspace.scheduling.v1.events_pb2 import (
     BookingNotRestored,
     BookingRestored,
     ContactHoursPublished,
+    EnrolmentWithdrawn,
     SessionStarted,
     TherapistEnrolled,
 )
@@ -66,12 +67,13 @@ def becomes(
 
 
 READ_MODEL = ReadModel(
-    revision=2,
+    revision=3,
     tables=HERE / "read_model.sql",
     indexes=HERE / "read_model_indexes.sql",
     statements=queries(HERE / "projections.sql"),
     writes={
-        TherapistEnrolled: [Add("therapists", ("therapist_id",), lambda _, enrolled: (enrolled.therapist_id,))],
+        TherapistEnrolled: [Each("enrol", lambda _, enrolled: (enrolled.therapist_id,))],
+        EnrolmentWithdrawn: [Each("withdraw", lambda _, withdrawn: (withdrawn.therapist_id,))],
         ContactHoursPublished: [Each("publish_hours", hours_row)],
         SlotHeld: [Add("bookings", BOOKING, held_row)],
         HoldExpired: [Last("set_status", BY_BOOKING, becomes(BOOKING_STATUS_EXPIRED))],

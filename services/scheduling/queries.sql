@@ -1,5 +1,6 @@
 -- name: contact_hours
-select time_zone, weekdays, start_minutes, end_minutes, published_at from therapists where therapist_id = $1
+select time_zone, weekdays, start_minutes, end_minutes, published_at from therapists
+where therapist_id = $1 and is_enrolled
 
 -- name: booking
 select booking_id, client_id, therapist_id, starts_at, ends_at, hold_expires_at, status, cancellation_reason

@@ -27,6 +27,7 @@ from holdspace.moderation.v1.events_pb2 import (
     SuspensionConfirmed,
     SuspensionLapsed,
 )
+from holdspace.scheduling.v1.events_pb2 import EnrolmentWithdrawn
 from holdspace.scheduling.v1.private_pb2 import BookingsSetAside, BookingsTakenUp
 from kernel.consumers.records import ForeignFact
 from kernel.facts import instant
@@ -36,7 +37,7 @@ from kernel.reactions import OnOwn
 from kernel.routes import Command
 from kernel.store.interface import EventStore
 from services.scheduling.app import booking_of
-from services.scheduling.domain.booking import HOLD_EXPIRES, ExpireHold, client_resource
+from services.scheduling.domain.booking import HOLD_EXPIRES, ExpireHold, client_resource, therapist_resource
 from services.scheduling.domain.suspension import (
     CancelForSuspension,
     GiveUpRestoring,
@@ -45,6 +46,7 @@ from services.scheduling.domain.suspension import (
     TakeBookingsUp,
 )
 from services.scheduling.domain.therapist import EnrolTherapist
+from services.scheduling.domain.withdrawal import CancelForWithdrawal
 
 LANES = "scheduling.lanes"
 IMPORTS = "scheduling.imports"
@@ -70,7 +72,7 @@ def copy_age(fact: ForeignFact, now: datetime) -> Sequence[Command]:
 
 
 def enrol(fact: ForeignFact, now: datetime) -> Sequence[Command]:
-    return [EnrolTherapist(fact.payload.therapist_id, now)]
+    return [EnrolTherapist(fact.payload.therapist_id, now, by_import=True)]
 
 
 OF_LANES = [
@@ -88,6 +90,7 @@ def own_reactions(store: EventStore) -> list[OnOwn]:
     return [
         OnOwn("set-aside-or-take-up", GateCopied, partial(set_aside_or_take_up, store)),
         OnOwn("cancel", BookingsSetAside, cancel),
+        OnOwn("cancel-for-withdrawal", EnrolmentWithdrawn, partial(cancel_for_withdrawal, store)),
         OnOwn("restore", BookingsTakenUp, restore),
         OnOwn("give-up-restoring", BookingsTakenUp, give_up_restoring),
     ]
@@ -115,6 +118,13 @@ def undoes(copied: GateCopied) -> bool:
 async def cancel(fact: OwnFact, now: datetime) -> Sequence[Command]:
     aside: BookingsSetAside = fact.payload
     return [CancelForSuspension(booking_id, aside.client_id, now) for booking_id in aside.booking_ids]
+
+
+async def cancel_for_withdrawal(store: EventStore, fact: OwnFact, now: datetime) -> Sequence[Command]:
+    """No hold can follow a withdrawal: it is decided on the therapist's stream."""
+    therapist_id: str = fact.payload.therapist_id
+    streams = await store.holders(therapist_resource(therapist_id), instant(fact.envelope.occurred_at))
+    return [CancelForWithdrawal(booking_of(stream), therapist_id, now) for stream in streams]
 
 
 async def restore(fact: OwnFact, now: datetime) -> Sequence[Command]:

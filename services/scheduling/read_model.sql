@@ -1,5 +1,6 @@
 create table therapists (
     therapist_id  text        primary key,
+    is_enrolled   boolean     not null default true,
     time_zone     text        not null default '',
     -- The weekly ranges, one place of the three arrays each.
     weekdays      smallint[]  not null default '{}',

@@ -13,6 +13,7 @@ from holdspace.scheduling.v1.events_pb2 import (
     CANCELLATION_REASON_AGE,
     CANCELLATION_REASON_SUSPENSION,
     CANCELLATION_REASON_THERAPIST,
+    CANCELLATION_REASON_THERAPIST_UNAVAILABLE,
     WEEKDAY_MONDAY,
     WeeklyRange,
 )
@@ -34,6 +35,7 @@ from holdspace.scheduling.v1.service_pb2 import (
     HoldSlotRequest,
     ListBookingsRequest,
     StartSessionRequest,
+    WithdrawEnrolmentRequest,
 )
 from holdspace.scheduling.v1.service_pb2_grpc import SchedulingServiceStub
 from tests.calls import count_facts, fresh, refused
@@ -72,6 +74,27 @@ async def test_a_therapist_is_enrolled_once_and_shows_the_hours_they_published(w
     asked.at_least = (await world.scheduling.PublishContactHours(publish)).revision
     told = await world.scheduling.GetContactHours(asked)
     assert (told.time_zone, list(told.ranges)) == ("Europe/Berlin", hours)
+
+
+@pytest.mark.rule("PL10")
+async def test_a_withdrawn_therapist_is_unknown_and_what_was_booked_with_them_is_cancelled(world: World) -> None:
+    await world.assure()
+    held = await world.scheduling.HoldSlot(world.slot(ahead(DAY)))
+    await world.confirm(held.booking_id)
+    asked = WithdrawEnrolmentRequest(
+        request_id=fresh(), operator_id="operator", therapist_id=world.therapist, reason="enrolled by mistake"
+    )
+    told = [await world.scheduling.WithdrawEnrolment(asked) for _ in range(2)]
+    assert told[0] == told[1]
+    hours = GetContactHoursRequest(therapist_id=world.therapist, at_least=told[0].revision)
+    unknown = ("NOT_FOUND", "THERAPIST_UNKNOWN", "therapist_id")
+    assert await refused(world.scheduling.GetContactHours(hours)) == unknown
+    assert await refused(world.scheduling.HoldSlot(world.slot(ahead(DAY * 2)))) == unknown
+
+    booking = await world.becomes(held.booking_id, BOOKING_STATUS_CANCELLED)
+    assert booking.cancellation_reason == CANCELLATION_REASON_THERAPIST_UNAVAILABLE
+    stranger = WithdrawEnrolmentRequest(request_id=fresh(), operator_id="o", therapist_id=fresh(), reason="r")
+    assert await refused(world.scheduling.WithdrawEnrolment(stranger)) == unknown
 
 
 @pytest.mark.rule("AV4", "SC3")

@@ -225,7 +225,11 @@ def claims(slot: Booking, expires_at: datetime | None = None) -> list[RangeClaim
 
 def resources(slot: Booking) -> tuple[str, str]:
     """Returns what has time to be claimed: the therapist's and the client's."""
-    return f"therapist/{slot.therapist_id}", client_resource(slot.client_id)
+    return therapist_resource(slot.therapist_id), client_resource(slot.client_id)
+
+
+def therapist_resource(therapist_id: str) -> str:
+    return f"therapist/{therapist_id}"
 
 
 def client_resource(client_id: str) -> str:

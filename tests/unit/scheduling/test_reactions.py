@@ -34,7 +34,7 @@ async def test_the_therapist_of_an_imported_conversation_is_enrolled_by_its_mark
     practice = Practice()
     for _ in range(2):
         [command] = told(marked, OF_IMPORTS)
-        assert command == EnrolTherapist("t", START)
+        assert command == EnrolTherapist("t", START, by_import=True)
         await practice.run(command)
     [enrolled] = await practice.facts(therapist_stream("t"))
     assert enrolled.enrolment == [phase("ENROLLED")]  # type: ignore[attr-defined]

@@ -5,8 +5,12 @@ from datetime import timedelta
 
 import pytest
 
+from holdspace.scheduling.v1.events_pb2 import CANCELLATION_REASON_THERAPIST_UNAVAILABLE
 from kernel.errors import Rejected
+from kernel.texts import Written
+from services.scheduling.app import booking_stream
 from services.scheduling.domain.booking import CancelBooking, Status
+from services.scheduling.domain.therapist import EnrolTherapist, WithdrawEnrolment
 from tests.sentences import START
 from tests.unit.scheduling.practice import SESSION, Practice
 
@@ -189,3 +193,31 @@ async def test_a_cancelled_slot_is_free_at_once(practice: Practice) -> None:
     await practice.book("b1", "c", "t", TOMORROW)
     await practice.run(CancelBooking("b1", "t", practice.now))
     await practice.book("b2", "d", "t", TOMORROW)
+
+
+@pytest.mark.rule("PL10")
+async def test_what_is_ahead_with_a_therapist_is_cancelled_when_their_enrolment_is_withdrawn(
+    practice: Practice,
+) -> None:
+    await practice.book("b1", "c", "t", TOMORROW)
+    await practice.hold("b2", "d", "t", TOMORROW + SESSION * 2)
+    await practice.book("b3", "c", "u", TOMORROW + SESSION * 2)
+    await practice.book("b4", "t", "u", TOMORROW + SESSION * 4)  # as a client: that one stays
+    await practice.run(WithdrawEnrolment("t", Written("r1", "left"), practice.now))
+    with pytest.raises(Rejected, match="THERAPIST_UNKNOWN"):
+        await practice.hold("b5", "d", "t", TOMORROW + SESSION * 6)
+    await practice.settle()
+    statuses = [(await practice.booking(booking_id)).status for booking_id in ("b1", "b2", "b3", "b4")]
+    assert statuses == [Status.CANCELLED, Status.CANCELLED, Status.CONFIRMED, Status.CONFIRMED]
+    cancelled = (await practice.facts(booking_stream("b1")))[-1]
+    assert cancelled.reason == CANCELLATION_REASON_THERAPIST_UNAVAILABLE  # type: ignore[attr-defined]
+    await practice.book("b6", "c", "u", TOMORROW)  # The client's time is free again.
+
+
+@pytest.mark.rule("PL10")
+async def test_a_therapist_enrolled_again_before_it_was_carried_out_keeps_what_is_ahead(practice: Practice) -> None:
+    await practice.book("b1", "c", "t", TOMORROW)
+    await practice.run(WithdrawEnrolment("t", Written("r1", "a mistake"), practice.now))
+    await practice.run(EnrolTherapist("t", practice.now))
+    await practice.settle()
+    assert (await practice.booking("b1")).status is Status.CONFIRMED

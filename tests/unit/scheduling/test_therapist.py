@@ -6,17 +6,20 @@ from holdspace.scheduling.v1.events_pb2 import (
     WEEKDAY_FRIDAY,
     WEEKDAY_MONDAY,
     ContactHoursPublished,
+    EnrolmentWithdrawn,
     TherapistEnrolled,
     WeeklyRange,
 )
 from kernel.gates import phase
+from kernel.texts import Written
 from services.scheduling.app import THERAPIST
 from services.scheduling.domain import therapist as domain
 from services.scheduling.domain.contact_hours import ContactHours, Weekly
-from services.scheduling.domain.therapist import EnrolTherapist, PublishContactHours
+from services.scheduling.domain.therapist import EnrolTherapist, PublishContactHours, WithdrawEnrolment
 from tests.sentences import START, Sentences
 
 ENROLLING = Sentences(THERAPIST, domain.enrol)
+WITHDRAWING = Sentences(THERAPIST, domain.withdraw)
 PUBLISHING = Sentences(THERAPIST, domain.publish)
 
 ENROLLED = TherapistEnrolled(therapist_id="t", enrolment=[phase("ENROLLED")])
@@ -30,6 +33,8 @@ PUBLISHED = ContactHoursPublished(
     ],
 )
 ENROL = EnrolTherapist("t", START)
+WITHDRAW = WithdrawEnrolment("t", Written("r1", "enrolled by mistake"), START)
+WITHDRAWN = EnrolmentWithdrawn(therapist_id="t", enrolment=[phase("WITHDRAWN")], reason=WITHDRAW.reason.reference)
 PUBLISH = PublishContactHours("t", HOURS, START)
 
 
@@ -37,6 +42,25 @@ PUBLISH = PublishContactHours("t", HOURS, START)
 def test_a_therapist_is_enrolled_once_however_often_it_is_asked() -> None:
     ENROLLING.given().when(ENROL).then(ENROLLED)
     ENROLLING.given(ENROLLED).when(ENROL).then()
+
+
+@pytest.mark.rule("PL10")
+def test_an_enrolment_is_withdrawn_once_with_its_reason_kept_apart() -> None:
+    [attachment] = WITHDRAWING.given(ENROLLED).when(WITHDRAW).then(WITHDRAWN).attachments
+    assert (attachment.id, attachment.content) == ("r1", b"enrolled by mistake")
+    assert (WITHDRAWN.reason.attachment_id, WITHDRAWN.reason.size) == ("r1", 19)
+    WITHDRAWING.given(ENROLLED, WITHDRAWN).when(WITHDRAW).then()
+    WITHDRAWING.given().when(WITHDRAW).refused("THERAPIST_UNKNOWN", "therapist_id")
+    PUBLISHING.given(ENROLLED, WITHDRAWN).when(PUBLISH).refused("THERAPIST_UNKNOWN", "therapist_id")
+
+
+@pytest.mark.rule("PL10", "PL6")
+def test_an_import_does_not_enrol_whose_enrolment_was_withdrawn_and_an_operator_does() -> None:
+    withdrawn = ENROLLING.given(ENROLLED, WITHDRAWN)
+    withdrawn.when(replace(ENROL, by_import=True)).then()
+    withdrawn.when(ENROL).then(ENROLLED)
+    ENROLLING.given().when(replace(ENROL, by_import=True)).then(ENROLLED)
+    WITHDRAWING.given(ENROLLED, WITHDRAWN, ENROLLED).when(WITHDRAW).then(WITHDRAWN)
 
 
 @pytest.mark.rule("SC1", "PL8")

@@ -25,9 +25,10 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from holdspace.kernel.v1 import gate_pb2 as holdspace_dot_kernel_dot_v1_dot_gate__pb2
 from holdspace.kernel.v1 import options_pb2 as holdspace_dot_kernel_dot_v1_dot_options__pb2
+from holdspace.kernel.v1 import text_pb2 as holdspace_dot_kernel_dot_v1_dot_text__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$holdspace/scheduling/v1/events.proto\x12\x17holdspace.scheduling.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eholdspace/kernel/v1/gate.proto\x1a!holdspace/kernel/v1/options.proto\"r\n\x0bWeeklyRange\x12\x39\n\x07weekday\x18\x01 \x01(\x0e\x32 .holdspace.scheduling.v1.WeekdayB\x06\x8a\x94#\x02\x10\x01\x12\x14\n\x0cstart_minute\x18\x02 \x01(\r\x12\x12\n\nend_minute\x18\x03 \x01(\r\"\x92\x01\n\x11TherapistEnrolled\x12\x14\n\x0ctherapist_id\x18\x01 \x01(\t\x12-\n\tenrolment\x18\x02 \x03(\x0b\x32\x1a.holdspace.kernel.v1.Phase:8\x8a\x94#4\n\x16holdspace.enrolment.v1\x12\x0ctherapist_id\x1a\x0ctherapist_id\"\xb1\x01\n\x15\x43ontactHoursPublished\x12\x14\n\x0ctherapist_id\x18\x01 \x01(\t\x12\x11\n\ttime_zone\x18\x02 \x01(\t\x12\x34\n\x06ranges\x18\x03 \x03(\x0b\x32$.holdspace.scheduling.v1.WeeklyRange:9\x8a\x94#5\n\x17holdspace.scheduling.v1\x12\x0ctherapist_id\x1a\x0ctherapist_id\"\xee\x01\n\x10\x42ookingConfirmed\x12\x12\n\nbooking_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12-\n\tstarts_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x65nds_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:A\x8a\x94#=\n\x17holdspace.scheduling.v1\x12\tclient_id\x1a\tclient_id\x1a\x0ctherapist_id\"\xcf\x01\n\x10\x42ookingCancelled\x12\x12\n\nbooking_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12;\n\x06reason\x18\x04 \x01(\x0e\x32+.holdspace.scheduling.v1.CancellationReason:A\x8a\x94#=\n\x17holdspace.scheduling.v1\x12\tclient_id\x1a\tclient_id\x1a\x0ctherapist_id\"\x91\x01\n\x0f\x42ookingRestored\x12\x12\n\nbooking_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t:A\x8a\x94#=\n\x17holdspace.scheduling.v1\x12\tclient_id\x1a\tclient_id\x1a\x0ctherapist_id\"\xaa\x01\n\x12\x42ookingNotRestored\x12\x12\n\nbooking_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12\x14\n\x0clift_version\x18\x04 \x01(\x04:A\x8a\x94#=\n\x17holdspace.scheduling.v1\x12\tclient_id\x1a\tclient_id\x1a\x0ctherapist_id\"\x90\x01\n\x0eSessionStarted\x12\x12\n\nbooking_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t:A\x8a\x94#=\n\x17holdspace.scheduling.v1\x12\tclient_id\x1a\tclient_id\x1a\x0ctherapist_id*\xb6\x01\n\x07Weekday\x12\x17\n\x13WEEKDAY_UNSPECIFIED\x10\x00\x12\x12\n\x0eWEEKDAY_MONDAY\x10\x01\x12\x13\n\x0fWEEKDAY_TUESDAY\x10\x02\x12\x15\n\x11WEEKDAY_WEDNESDAY\x10\x03\x12\x14\n\x10WEEKDAY_THURSDAY\x10\x04\x12\x12\n\x0eWEEKDAY_FRIDAY\x10\x05\x12\x14\n\x10WEEKDAY_SATURDAY\x10\x06\x12\x12\n\x0eWEEKDAY_SUNDAY\x10\x07*\xbd\x01\n\x12\x43\x61ncellationReason\x12#\n\x1f\x43\x41NCELLATION_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43\x41NCELLATION_REASON_CLIENT\x10\x01\x12!\n\x1d\x43\x41NCELLATION_REASON_THERAPIST\x10\x02\x12\"\n\x1e\x43\x41NCELLATION_REASON_SUSPENSION\x10\x03\x12\x1b\n\x17\x43\x41NCELLATION_REASON_AGE\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$holdspace/scheduling/v1/events.proto\x12\x17holdspace.scheduling.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eholdspace/kernel/v1/gate.proto\x1a!holdspace/kernel/v1/options.proto\x1a\x1eholdspace/kernel/v1/text.proto\"r\n\x0bWeeklyRange\x12\x39\n\x07weekday\x18\x01 \x01(\x0e\x32 .holdspace.scheduling.v1.WeekdayB\x06\x8a\x94#\x02\x10\x01\x12\x14\n\x0cstart_minute\x18\x02 \x01(\r\x12\x12\n\nend_minute\x18\x03 \x01(\r\"\x92\x01\n\x11TherapistEnrolled\x12\x14\n\x0ctherapist_id\x18\x01 \x01(\t\x12-\n\tenrolment\x18\x02 \x03(\x0b\x32\x1a.holdspace.kernel.v1.Phase:8\x8a\x94#4\n\x16holdspace.enrolment.v1\x12\x0ctherapist_id\x1a\x0ctherapist_id\"\xbe\x01\n\x12\x45nrolmentWithdrawn\x12\x14\n\x0ctherapist_id\x18\x01 \x01(\t\x12-\n\tenrolment\x18\x02 \x03(\x0b\x32\x1a.holdspace.kernel.v1.Phase\x12)\n\x06reason\x18\x03 \x01(\x0b\x32\x19.holdspace.kernel.v1.Text:8\x8a\x94#4\n\x16holdspace.enrolment.v1\x12\x0ctherapist_id\x1a\x0ctherapist_id\"\xb1\x01\n\x15\x43ontactHoursPublished\x12\x14\n\x0ctherapist_id\x18\x01 \x01(\t\x12\x11\n\ttime_zone\x18\x02 \x01(\t\x12\x34\n\x06ranges\x18\x03 \x03(\x0b\x32$.holdspace.scheduling.v1.WeeklyRange:9\x8a\x94#5\n\x17holdspace.scheduling.v1\x12\x0ctherapist_id\x1a\x0ctherapist_id\"\xee\x01\n\x10\x42ookingConfirmed\x12\x12\n\nbooking_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12-\n\tstarts_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x65nds_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:A\x8a\x94#=\n\x17holdspace.scheduling.v1\x12\tclient_id\x1a\tclient_id\x1a\x0ctherapist_id\"\xcf\x01\n\x10\x42ookingCancelled\x12\x12\n\nbooking_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12;\n\x06reason\x18\x04 \x01(\x0e\x32+.holdspace.scheduling.v1.CancellationReason:A\x8a\x94#=\n\x17holdspace.scheduling.v1\x12\tclient_id\x1a\tclient_id\x1a\x0ctherapist_id\"\x91\x01\n\x0f\x42ookingRestored\x12\x12\n\nbooking_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t:A\x8a\x94#=\n\x17holdspace.scheduling.v1\x12\tclient_id\x1a\tclient_id\x1a\x0ctherapist_id\"\xaa\x01\n\x12\x42ookingNotRestored\x12\x12\n\nbooking_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12\x14\n\x0clift_version\x18\x04 \x01(\x04:A\x8a\x94#=\n\x17holdspace.scheduling.v1\x12\tclient_id\x1a\tclient_id\x1a\x0ctherapist_id\"\x90\x01\n\x0eSessionStarted\x12\x12\n\nbooking_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t:A\x8a\x94#=\n\x17holdspace.scheduling.v1\x12\tclient_id\x1a\tclient_id\x1a\x0ctherapist_id*\xb6\x01\n\x07Weekday\x12\x17\n\x13WEEKDAY_UNSPECIFIED\x10\x00\x12\x12\n\x0eWEEKDAY_MONDAY\x10\x01\x12\x13\n\x0fWEEKDAY_TUESDAY\x10\x02\x12\x15\n\x11WEEKDAY_WEDNESDAY\x10\x03\x12\x14\n\x10WEEKDAY_THURSDAY\x10\x04\x12\x12\n\x0eWEEKDAY_FRIDAY\x10\x05\x12\x14\n\x10WEEKDAY_SATURDAY\x10\x06\x12\x12\n\x0eWEEKDAY_SUNDAY\x10\x07*\xec\x01\n\x12\x43\x61ncellationReason\x12#\n\x1f\x43\x41NCELLATION_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43\x41NCELLATION_REASON_CLIENT\x10\x01\x12!\n\x1d\x43\x41NCELLATION_REASON_THERAPIST\x10\x02\x12\"\n\x1e\x43\x41NCELLATION_REASON_SUSPENSION\x10\x03\x12\x1b\n\x17\x43\x41NCELLATION_REASON_AGE\x10\x04\x12-\n)CANCELLATION_REASON_THERAPIST_UNAVAILABLE\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,6 +39,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WEEKLYRANGE'].fields_by_name['weekday']._serialized_options = b'\212\224#\002\020\001'
   _globals['_THERAPISTENROLLED']._loaded_options = None
   _globals['_THERAPISTENROLLED']._serialized_options = b'\212\224#4\n\026holdspace.enrolment.v1\022\014therapist_id\032\014therapist_id'
+  _globals['_ENROLMENTWITHDRAWN']._loaded_options = None
+  _globals['_ENROLMENTWITHDRAWN']._serialized_options = b'\212\224#4\n\026holdspace.enrolment.v1\022\014therapist_id\032\014therapist_id'
   _globals['_CONTACTHOURSPUBLISHED']._loaded_options = None
   _globals['_CONTACTHOURSPUBLISHED']._serialized_options = b'\212\224#5\n\027holdspace.scheduling.v1\022\014therapist_id\032\014therapist_id'
   _globals['_BOOKINGCONFIRMED']._loaded_options = None
@@ -50,24 +53,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BOOKINGNOTRESTORED']._serialized_options = b'\212\224#=\n\027holdspace.scheduling.v1\022\tclient_id\032\tclient_id\032\014therapist_id'
   _globals['_SESSIONSTARTED']._loaded_options = None
   _globals['_SESSIONSTARTED']._serialized_options = b'\212\224#=\n\027holdspace.scheduling.v1\022\tclient_id\032\tclient_id\032\014therapist_id'
-  _globals['_WEEKDAY']._serialized_start=1530
-  _globals['_WEEKDAY']._serialized_end=1712
-  _globals['_CANCELLATIONREASON']._serialized_start=1715
-  _globals['_CANCELLATIONREASON']._serialized_end=1904
-  _globals['_WEEKLYRANGE']._serialized_start=165
-  _globals['_WEEKLYRANGE']._serialized_end=279
-  _globals['_THERAPISTENROLLED']._serialized_start=282
-  _globals['_THERAPISTENROLLED']._serialized_end=428
-  _globals['_CONTACTHOURSPUBLISHED']._serialized_start=431
-  _globals['_CONTACTHOURSPUBLISHED']._serialized_end=608
-  _globals['_BOOKINGCONFIRMED']._serialized_start=611
-  _globals['_BOOKINGCONFIRMED']._serialized_end=849
-  _globals['_BOOKINGCANCELLED']._serialized_start=852
-  _globals['_BOOKINGCANCELLED']._serialized_end=1059
-  _globals['_BOOKINGRESTORED']._serialized_start=1062
-  _globals['_BOOKINGRESTORED']._serialized_end=1207
-  _globals['_BOOKINGNOTRESTORED']._serialized_start=1210
-  _globals['_BOOKINGNOTRESTORED']._serialized_end=1380
-  _globals['_SESSIONSTARTED']._serialized_start=1383
-  _globals['_SESSIONSTARTED']._serialized_end=1527
+  _globals['_WEEKDAY']._serialized_start=1755
+  _globals['_WEEKDAY']._serialized_end=1937
+  _globals['_CANCELLATIONREASON']._serialized_start=1940
+  _globals['_CANCELLATIONREASON']._serialized_end=2176
+  _globals['_WEEKLYRANGE']._serialized_start=197
+  _globals['_WEEKLYRANGE']._serialized_end=311
+  _globals['_THERAPISTENROLLED']._serialized_start=314
+  _globals['_THERAPISTENROLLED']._serialized_end=460
+  _globals['_ENROLMENTWITHDRAWN']._serialized_start=463
+  _globals['_ENROLMENTWITHDRAWN']._serialized_end=653
+  _globals['_CONTACTHOURSPUBLISHED']._serialized_start=656
+  _globals['_CONTACTHOURSPUBLISHED']._serialized_end=833
+  _globals['_BOOKINGCONFIRMED']._serialized_start=836
+  _globals['_BOOKINGCONFIRMED']._serialized_end=1074
+  _globals['_BOOKINGCANCELLED']._serialized_start=1077
+  _globals['_BOOKINGCANCELLED']._serialized_end=1284
+  _globals['_BOOKINGRESTORED']._serialized_start=1287
+  _globals['_BOOKINGRESTORED']._serialized_end=1432
+  _globals['_BOOKINGNOTRESTORED']._serialized_start=1435
+  _globals['_BOOKINGNOTRESTORED']._serialized_end=1605
+  _globals['_SESSIONSTARTED']._serialized_start=1608
+  _globals['_SESSIONSTARTED']._serialized_end=1752
 # @@protoc_insertion_point(module_scope)

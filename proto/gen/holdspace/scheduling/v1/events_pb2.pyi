@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from holdspace.kernel.v1 import gate_pb2 as _gate_pb2
+from holdspace.kernel.v1 import text_pb2 as _text_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -60,6 +61,8 @@ class _CancellationReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Ca
     CANCELLATION_REASON_SUSPENSION: _CancellationReason.ValueType  # 3
     CANCELLATION_REASON_AGE: _CancellationReason.ValueType  # 4
     """The age gate refused the start: the slot is free again and nothing is charged."""
+    CANCELLATION_REASON_THERAPIST_UNAVAILABLE: _CancellationReason.ValueType  # 5
+    """The therapist may work no more, or not for now: free of charge for the client."""
 
 class CancellationReason(_CancellationReason, metaclass=_CancellationReasonEnumTypeWrapper): ...
 
@@ -69,6 +72,8 @@ CANCELLATION_REASON_THERAPIST: CancellationReason.ValueType  # 2
 CANCELLATION_REASON_SUSPENSION: CancellationReason.ValueType  # 3
 CANCELLATION_REASON_AGE: CancellationReason.ValueType  # 4
 """The age gate refused the start: the slot is free again and nothing is charged."""
+CANCELLATION_REASON_THERAPIST_UNAVAILABLE: CancellationReason.ValueType  # 5
+"""The therapist may work no more, or not for now: free of charge for the client."""
 Global___CancellationReason: _TypeAlias = CancellationReason  # noqa: Y015
 
 @_typing.final
@@ -126,6 +131,37 @@ class TherapistEnrolled(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TherapistEnrolled: _TypeAlias = TherapistEnrolled  # noqa: Y015
+
+@_typing.final
+class EnrolmentWithdrawn(_message.Message):
+    """From now on this therapist can be addressed no more. What they had ahead is cancelled."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    THERAPIST_ID_FIELD_NUMBER: _builtins.int
+    ENROLMENT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    therapist_id: _builtins.str
+    @_builtins.property
+    def enrolment(self) -> _containers.RepeatedCompositeFieldContainer[_gate_pb2.Phase]:
+        """WITHDRAWN."""
+
+    @_builtins.property
+    def reason(self) -> _text_pb2.Text: ...
+    def __init__(
+        self,
+        *,
+        therapist_id: _builtins.str = ...,
+        enrolment: _abc.Iterable[_gate_pb2.Phase] | None = ...,
+        reason: _text_pb2.Text | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enrolment", b"enrolment", "reason", b"reason", "therapist_id", b"therapist_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EnrolmentWithdrawn: _TypeAlias = EnrolmentWithdrawn  # noqa: Y015
 
 @_typing.final
 class ContactHoursPublished(_message.Message):

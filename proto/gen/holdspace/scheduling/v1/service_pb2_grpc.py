@@ -40,6 +40,11 @@ class SchedulingServiceStub:
                 request_serializer=holdspace_dot_scheduling_dot_v1_dot_service__pb2.EnrolTherapistRequest.SerializeToString,
                 response_deserializer=holdspace_dot_scheduling_dot_v1_dot_service__pb2.EnrolTherapistResponse.FromString,
                 _registered_method=True)
+        self.WithdrawEnrolment = channel.unary_unary(
+                '/holdspace.scheduling.v1.SchedulingService/WithdrawEnrolment',
+                request_serializer=holdspace_dot_scheduling_dot_v1_dot_service__pb2.WithdrawEnrolmentRequest.SerializeToString,
+                response_deserializer=holdspace_dot_scheduling_dot_v1_dot_service__pb2.WithdrawEnrolmentResponse.FromString,
+                _registered_method=True)
         self.PublishContactHours = channel.unary_unary(
                 '/holdspace.scheduling.v1.SchedulingService/PublishContactHours',
                 request_serializer=holdspace_dot_scheduling_dot_v1_dot_service__pb2.PublishContactHoursRequest.SerializeToString,
@@ -88,6 +93,14 @@ class SchedulingServiceServicer:
 
     def EnrolTherapist(self, request, context):
         """From now on this therapist can be addressed and booked. Enrolling again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WithdrawEnrolment(self, request, context):
+        """From now on this therapist can be neither addressed nor booked, and what was held or booked with them is cancelled.
+        An import does not enrol them again; an operator may.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -159,6 +172,11 @@ def add_SchedulingServiceServicer_to_server(servicer, server):
                     request_deserializer=holdspace_dot_scheduling_dot_v1_dot_service__pb2.EnrolTherapistRequest.FromString,
                     response_serializer=holdspace_dot_scheduling_dot_v1_dot_service__pb2.EnrolTherapistResponse.SerializeToString,
             ),
+            'WithdrawEnrolment': grpc.unary_unary_rpc_method_handler(
+                    servicer.WithdrawEnrolment,
+                    request_deserializer=holdspace_dot_scheduling_dot_v1_dot_service__pb2.WithdrawEnrolmentRequest.FromString,
+                    response_serializer=holdspace_dot_scheduling_dot_v1_dot_service__pb2.WithdrawEnrolmentResponse.SerializeToString,
+            ),
             'PublishContactHours': grpc.unary_unary_rpc_method_handler(
                     servicer.PublishContactHours,
                     request_deserializer=holdspace_dot_scheduling_dot_v1_dot_service__pb2.PublishContactHoursRequest.FromString,
@@ -228,6 +246,33 @@ class SchedulingService:
             '/holdspace.scheduling.v1.SchedulingService/EnrolTherapist',
             holdspace_dot_scheduling_dot_v1_dot_service__pb2.EnrolTherapistRequest.SerializeToString,
             holdspace_dot_scheduling_dot_v1_dot_service__pb2.EnrolTherapistResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WithdrawEnrolment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdspace.scheduling.v1.SchedulingService/WithdrawEnrolment',
+            holdspace_dot_scheduling_dot_v1_dot_service__pb2.WithdrawEnrolmentRequest.SerializeToString,
+            holdspace_dot_scheduling_dot_v1_dot_service__pb2.WithdrawEnrolmentResponse.FromString,
             options,
             channel_credentials,
             insecure,

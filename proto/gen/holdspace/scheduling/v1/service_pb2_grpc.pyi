@@ -18,6 +18,10 @@ class SchedulingServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     EnrolTherapist: _aio.UnaryUnaryMultiCallable[_service_pb2.EnrolTherapistRequest, _service_pb2.EnrolTherapistResponse]
     """From now on this therapist can be addressed and booked. Enrolling again changes nothing."""
+    WithdrawEnrolment: _aio.UnaryUnaryMultiCallable[_service_pb2.WithdrawEnrolmentRequest, _service_pb2.WithdrawEnrolmentResponse]
+    """From now on this therapist can be neither addressed nor booked, and what was held or booked with them is cancelled.
+    An import does not enrol them again; an operator may.
+    """
     PublishContactHours: _aio.UnaryUnaryMultiCallable[_service_pb2.PublishContactHoursRequest, _service_pb2.PublishContactHoursResponse]
     """Replaces the hours in which sessions with this therapist can begin and end. Bookings made before stay."""
     GetContactHours: _aio.UnaryUnaryMultiCallable[_service_pb2.GetContactHoursRequest, _service_pb2.GetContactHoursResponse]
@@ -48,6 +52,16 @@ class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_service_pb2.EnrolTherapistRequest, _abc.Awaitable[_service_pb2.EnrolTherapistResponse]],
     ) -> _abc.Awaitable[_service_pb2.EnrolTherapistResponse]:
         """From now on this therapist can be addressed and booked. Enrolling again changes nothing."""
+
+    @_abc_1.abstractmethod
+    def WithdrawEnrolment(
+        self,
+        request: _service_pb2.WithdrawEnrolmentRequest,
+        context: _aio.ServicerContext[_service_pb2.WithdrawEnrolmentRequest, _abc.Awaitable[_service_pb2.WithdrawEnrolmentResponse]],
+    ) -> _abc.Awaitable[_service_pb2.WithdrawEnrolmentResponse]:
+        """From now on this therapist can be neither addressed nor booked, and what was held or booked with them is cancelled.
+        An import does not enrol them again; an operator may.
+        """
 
     @_abc_1.abstractmethod
     def PublishContactHours(
