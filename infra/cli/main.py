@@ -11,6 +11,7 @@ from infra.cli import (
     figures,
     importing,
     lag,
+    mending,
     parked,
     read_models,
     relay,
@@ -47,8 +48,8 @@ def holdspace(local: Path | None) -> None:
     """Operate a Holdspace installation.
 
     Addresses and the token come from options or the environment: HOLDSPACE_DATABASE_URL, HOLDSPACE_KAFKA,
-    HOLDSPACE_MESSAGING, HOLDSPACE_RESPONSE_SLA, HOLDSPACE_TOKEN. What is not given is taken from the local stack, if
-    one runs on this machine.
+    HOLDSPACE_MESSAGING, HOLDSPACE_RESPONSE_SLA, HOLDSPACE_SCHEDULING, HOLDSPACE_TOKEN. What is not given is taken from
+    the local stack, if one runs on this machine.
 
     Exit codes: 0 done; 1 could not be done, or not all of it; 2 asked wrongly; 3 done, but for what is named (import).
     """
@@ -56,6 +57,8 @@ def holdspace(local: Path | None) -> None:
 
 for each in (
     importing.import_command,
+    mending.enrolment,
+    mending.conversation,
     figures.figures,
     lag.lag,
     streams.stream,

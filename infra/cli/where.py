@@ -19,7 +19,11 @@ T = TypeVar("T")
 TOKEN = "HOLDSPACE_TOKEN"  # noqa: S105 - the name of a variable
 DATABASE = "HOLDSPACE_DATABASE_URL"
 KAFKA = "HOLDSPACE_KAFKA"
-APIS = {"messaging": "HOLDSPACE_MESSAGING", "response_sla": "HOLDSPACE_RESPONSE_SLA"}
+APIS = {
+    "messaging": "HOLDSPACE_MESSAGING",
+    "response_sla": "HOLDSPACE_RESPONSE_SLA",
+    "scheduling": "HOLDSPACE_SCHEDULING",
+}
 
 
 class ServiceName(click.Choice[str]):

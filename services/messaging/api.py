@@ -28,6 +28,8 @@ from holdspace.messaging.v1.service_pb2 import (
     SendMessageResponse,
     SendStreamRequest,
     SendStreamResponse,
+    TurnRolesRequest,
+    TurnRolesResponse,
 )
 from kernel.errors import Rejected
 from kernel.facts import timestamp
@@ -75,6 +77,9 @@ class MessagingApi(service_pb2_grpc.MessagingServiceServicer):
 
     async def ImportMessages(self, request: ImportMessagesRequest, context: Context) -> ImportMessagesResponse:
         return await self._importing.lines(request, current_call())
+
+    async def TurnRoles(self, request: TurnRolesRequest, context: Context) -> TurnRolesResponse:
+        return await self._importing.turn_roles(request, current_call())
 
     async def GetConversation(self, request: GetConversationRequest, context: Context) -> GetConversationResponse:
         await self._reads.wait(request.at_least)
@@ -146,7 +151,7 @@ def message_of(message: StoredMessage) -> Message:
         conversation_id=sent.conversation_id,
         sequence=sent.sequence,
         message_id=sent.message_id,
-        sender=sent.sender,
+        sender=message.side,
         expects=sent.expects,
         kind=sent.kind,
         automatic=sent.automatic,

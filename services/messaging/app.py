@@ -14,6 +14,7 @@ from services.messaging.domain.conversation import (
     withhold,
 )
 from services.messaging.domain.history import ImportMessage, import_message
+from services.messaging.domain.roles import TurnRoles, turn_roles
 
 CONVERSATION = Fold(Conversation(), evolve)
 
@@ -22,7 +23,7 @@ def conversation_stream(conversation_id: str) -> str:
     return f"conversation-{conversation_id}"
 
 
-def on_conversation(command: SendMessage | ImportMessage | WithholdMessages | RestoreMessages) -> str:
+def on_conversation(command: SendMessage | ImportMessage | TurnRoles | WithholdMessages | RestoreMessages) -> str:
     return conversation_stream(command.conversation_id)
 
 
@@ -45,6 +46,7 @@ ROUTES = [
         import_message,
         reads={"sender": gate_of("enrolment", "sender_id"), "recipient": gate_of("enrolment", "recipient_id")},
     ),
+    Route(TurnRoles, on_conversation, CONVERSATION, turn_roles),
     Route(WithholdMessages, on_conversation, CONVERSATION, withhold),
     Route(RestoreMessages, on_conversation, CONVERSATION, restore),
     COPY_GATE,

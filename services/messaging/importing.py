@@ -9,6 +9,8 @@ from holdspace.messaging.v1.service_pb2 import (
     ImportMessagesRequest,
     ImportMessagesResponse,
     RejectedLine,
+    TurnRolesRequest,
+    TurnRolesResponse,
 )
 from kernel.clock import Clock
 from kernel.commands import CommandPath, Handled
@@ -20,8 +22,10 @@ from kernel.ids import Ids
 from kernel.requests import call_request
 from kernel.routes import Asked
 from kernel.store.interface import Request
+from kernel.texts import Written
 from services.messaging.domain.conversation import Conversation, pair
 from services.messaging.domain.history import ImportMessage
+from services.messaging.domain.roles import TurnRoles
 
 LINES_AT_ONCE_MAX = 256  # two batches of the store's: others' messages do not wait for a whole call of lines
 
@@ -84,6 +88,23 @@ class Importing:
             rejected=report.rejected,
             revision=self._reads.revision(report.position),
             guessed=report.guessed.values(),
+        )
+
+    async def turn_roles(self, request: TurnRolesRequest, call: CallContext) -> TurnRolesResponse:
+        """Raises what `CommandPath.run` raises."""
+        command = TurnRoles(
+            conversation_id=request.conversation_id,
+            therapist_id=request.therapist_id,
+            reason=Written(self._ids.new(), request.reason),
+            now=self._clock.now(),
+        )
+        identity = call_request(call.scope, call.method, request.request_id, request)
+        handled = await self._path.run(command, identity, call.origin, call.deadline)
+        conversation: Conversation = handled.state
+        return TurnRolesResponse(
+            client_id=conversation.client_id,
+            therapist_id=conversation.therapist_id,
+            revision=self._reads.revision(handled.position),
         )
 
     def _asked(

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from holdspace.messaging.v1.events_pb2 import SIDE_CLIENT, MessageSent
+from holdspace.messaging.v1.events_pb2 import SIDE_CLIENT, SIDE_THERAPIST, MessageSent, Side, TherapistImported
 from kernel.facts import FactTypes, instant
 from kernel.queries import Queries
 from services.messaging.app import conversation_stream
+from services.messaging.domain.conversation import writer
 
 TAIL_FACTS = 100
 VERSION_MAX = 2**31 - 1
@@ -16,8 +17,11 @@ VERSION_MAX = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
+    """`side`: of its sender, as the roles are now."""
+
     at: datetime
     sent: MessageSent
+    side: Side.ValueType
     withheld: bool
 
 
@@ -53,8 +57,9 @@ class Messages:
             for _, at, sent in facts:
                 if isinstance(sent, MessageSent) and sequence < sent.sequence <= last:
                     sequence = sent.sequence
-                    message = StoredMessage(at, sent, sequence in withheld)
-                    if not message.withheld or sent.sender == side:
+                    by = SIDE_CLIENT if writer(sent) == conversation["client_id"] else SIDE_THERAPIST
+                    message = StoredMessage(at, sent, by, sequence in withheld)
+                    if not message.withheld or message.side == side:
                         found.append(message)
         return found[:messages_max]
 
@@ -69,7 +74,7 @@ class Messages:
             version = facts[-1].version
             for _, at, sent in facts:
                 is_message = isinstance(sent, MessageSent)
-                if is_message and sent.HasField("imported"):
+                if isinstance(sent, TherapistImported) or (is_message and sent.HasField("imported")):
                     continue
                 if at < since:
                     return found

@@ -9,6 +9,7 @@ from holdspace.messaging.v1.events_pb2 import (
     MessageSent,
     MessagesRestored,
     MessagesWithheld,
+    RolesTurned,
     TherapistImported,
 )
 from kernel.facts import instant
@@ -44,9 +45,10 @@ READ_MODEL = ReadModel(
                 lambda fact, sent: (sent.conversation_id, sent.sequence, latest_at(fact, sent)),
             )
         ],
+        RolesTurned: [Each("turn_roles", lambda _, t: (t.conversation_id, t.client_id, t.therapist_id))],
         MessagesWithheld: [Each("withhold", lambda _, m: (m.conversation_id, list(m.sequences)))],
         MessagesRestored: [Each("restore", lambda _, m: (m.conversation_id, list(m.sequences)))],
     },
     ignores=[GateCopied, TherapistImported],
-    revision=4,
+    revision=5,
 )

@@ -8,6 +8,7 @@ from holdspace.messaging.v1.events_pb2 import (
     MessageSent,
     MessagesRestored,
     MessagesWithheld,
+    RolesTurned,
     TherapistImported,
 )
 from holdspace.moderation.v1.events_pb2 import ReportDecided
@@ -47,13 +48,20 @@ def note_contact(fact: ForeignFact, now: datetime) -> Sequence[Command]:
     return [NoteContact(fact.payload.client_id, fact.payload.therapist_id, now)]
 
 
+def note_turned_contact(fact: ForeignFact, now: datetime) -> Sequence[Command]:
+    return note_contact(fact, now) if fact.payload.client_wrote else []
+
+
 def note_booking_lost(fact: ForeignFact, now: datetime) -> Sequence[Command]:
     lost: BookingNotRestored = fact.payload
     return [NoteBookingLost(lost.client_id, lost.booking_id, lost.lift_version, now)]
 
 
 ENROLMENTS = [OnForeign(message, copy_enrolment, imported=True) for message in (TherapistEnrolled, EnrolmentWithdrawn)]
-FIRST_CONTACTS = [OnForeign(ConversationOpened, note_contact, imported=True)]
+FIRST_CONTACTS = [
+    OnForeign(ConversationOpened, note_contact, imported=True),
+    OnForeign(RolesTurned, note_turned_contact, imported=True),
+]
 LOSSES = [OnForeign(BookingNotRestored, note_booking_lost)]
 NO_LOSSES = [ContactHoursPublished, BookingConfirmed, BookingCancelled, BookingRestored, SessionStarted]
 NO_CONTACTS = [TherapistImported, MessageSent, MessagesWithheld, MessagesRestored]

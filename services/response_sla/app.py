@@ -10,12 +10,13 @@ from services.response_sla.domain.conversation_waits import (
     NoteMessages,
     conversation_stream,
 )
+from services.response_sla.domain.turning import TurnParties, turn
 
 CONVERSATION = Fold(Conversation(), conversation_waits.evolve)
 PERSON = Fold(Person(), client_inputs.evolve)
 
 
-def on_conversation(command: NoteMessages | EvaluateConversation) -> str:
+def on_conversation(command: NoteMessages | EvaluateConversation | TurnParties) -> str:
     return conversation_stream(command.parties.conversation_id)
 
 
@@ -28,5 +29,6 @@ PEOPLE = {
 ROUTES = [
     Route(NoteMessages, on_conversation, CONVERSATION, conversation_waits.decide, reads=PEOPLE),
     Route(EvaluateConversation, on_conversation, CONVERSATION, conversation_waits.decide, reads=PEOPLE, urgent=True),
+    Route(TurnParties, on_conversation, CONVERSATION, turn, reads=PEOPLE, urgent=True),
     Route(NoteAboutPerson, lambda command: person_stream(command.person_id), PERSON, client_inputs.decide, urgent=True),
 ]

@@ -8,6 +8,7 @@ from holdspace.response_sla.v1.private_pb2 import (
     ConversationEvaluated,
     DecisionNoted,
     MessageNoted,
+    PartiesTurned,
     ReportNoted,
     StandingNoted,
     WaitAnswered,
@@ -74,18 +75,21 @@ def superseding(fact: StoredFact, stated: WaitFact) -> tuple[object, ...]:
 OPEN_WAIT: Sequence[Write] = [Add("waits", WAIT, wait_row)]
 STATE_WAIT: Sequence[Write] = [Add("waits", WAIT, wait_row), All("supersede", superseding)]
 
+NOTE_PARTIES: Sequence[Write] = [
+    Last(
+        "add_conversations",
+        attrgetter("conversation_id"),
+        lambda _, of: (of.conversation_id, of.client_id, of.therapist_id),
+    )
+]
+
 READ_MODEL = ReadModel(
     tables=HERE / "read_model.sql",
     indexes=HERE / "read_model_indexes.sql",
     statements=queries(HERE / "projections.sql"),
     writes={
-        MessageNoted: [
-            Last(
-                "add_conversations",
-                attrgetter("conversation_id"),
-                lambda _, noted: (noted.conversation_id, noted.client_id, noted.therapist_id),
-            )
-        ],
+        MessageNoted: NOTE_PARTIES,
+        PartiesTurned: NOTE_PARTIES,
         WaitOpened: OPEN_WAIT,
         WaitAnswered: STATE_WAIT,
         WaitVoided: STATE_WAIT,
@@ -93,6 +97,6 @@ READ_MODEL = ReadModel(
         WaitRestated: STATE_WAIT,
         WaitWithdrawn: [All("supersede", lambda fact, of: (fact.position, of.conversation_id, of.opening_sequence))],
     },
-    revision=2,
+    revision=3,
     ignores=[ReportNoted, DecisionNoted, StandingNoted, ConversationEvaluated],
 )

@@ -12,6 +12,7 @@ from holdspace.messaging.v1.events_pb2 import (
     MessageSent,
     MessagesRestored,
     MessagesWithheld,
+    RolesTurned,
     TherapistImported,
 )
 from holdspace.moderation.v1.events_pb2 import (
@@ -39,6 +40,7 @@ from services.response_sla.domain.client_inputs import NoteAboutPerson
 from services.response_sla.domain.conversation_waits import EvaluateConversation, NoteMessages
 from services.response_sla.domain.inputs import FiledReport, ReportDecision, SentMessage, Source, StandingChange
 from services.response_sla.domain.policy import Policy
+from services.response_sla.domain.turning import TurnParties
 from services.response_sla.domain.wait import Parties
 
 FACTS = "response_sla.facts"
@@ -80,8 +82,22 @@ def note_message(policy: Policy, fact: ForeignFact, now: datetime) -> Sequence[C
 
 
 def join_notes(commands: Sequence[NoteMessages]) -> NoteMessages:
-    """Takes notes about one conversation."""
-    return replace(commands[-1], messages=[message for command in commands for message in command.messages])
+    """Takes notes about one conversation, whose roles may have been turned between two of them."""
+    parties = commands[-1].parties
+    return replace(
+        commands[-1],
+        messages=[
+            message if command.parties == parties else message.turned()
+            for command in commands
+            for message in command.messages
+        ],
+    )
+
+
+def turn_parties(policy: Policy, fact: ForeignFact, now: datetime) -> Sequence[Command]:
+    turned: RolesTurned = fact.payload
+    parties = Parties(turned.conversation_id, turned.client_id, turned.therapist_id)
+    return [TurnParties(parties, (fact.epoch, turned.turn), policy, now)]
 
 
 def note_report(fact: ForeignFact, now: datetime) -> Sequence[Command]:
@@ -130,6 +146,7 @@ def note_standing(fact: ForeignFact, now: datetime) -> Sequence[Command]:
 def facts(policy: Policy) -> list[OnForeign]:
     return [
         OnForeign(MessageSent, partial(note_message, policy), imported=True, join=join_notes),
+        OnForeign(RolesTurned, partial(turn_parties, policy), imported=True),
         OnForeign(ClientReported, note_report, imported=True),
         OnForeign(ReportDecided, note_decision, imported=True),
     ]

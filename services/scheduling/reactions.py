@@ -16,6 +16,7 @@ from holdspace.messaging.v1.events_pb2 import (
     MessageSent,
     MessagesRestored,
     MessagesWithheld,
+    RolesTurned,
     TherapistImported,
 )
 from holdspace.moderation.v1.events_pb2 import (
@@ -80,7 +81,7 @@ OF_LANES = [
     *(OnForeign(message, copy_age, imported=True) for message in AGE),
 ]
 OF_IMPORTS = [OnForeign(TherapistImported, enrol, imported=True)]
-NO_IMPORTS = (ConversationOpened, MessageSent, MessagesWithheld, MessagesRestored)
+NO_IMPORTS = (ConversationOpened, MessageSent, MessagesWithheld, MessagesRestored, RolesTurned)
 
 TIMERS = {HOLD_EXPIRES: lambda timer, now: ExpireHold(booking_of(timer.stream), now)}
 

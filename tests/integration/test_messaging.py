@@ -26,6 +26,7 @@ from holdspace.messaging.v1.service_pb2 import (
     SendMessageRequest,
     SendMessageResponse,
     SendStreamRequest,
+    TurnRolesRequest,
 )
 from holdspace.messaging.v1.service_pb2_grpc import MessagingServiceStub
 from infra.local.servers import Servers
@@ -266,6 +267,34 @@ async def test_a_pair_that_is_live_gets_its_history_and_stays_where_it_was_in_th
     ]
     assert listed.messages[1].sent_at == sent.accepted_at
     assert (await stub.SendMessage(message(pair))).sequence == 6
+
+
+@pytest.mark.rule("PL10")
+async def test_the_roles_of_an_imported_conversation_are_turned_for_what_was_written_before_too(
+    messaging: ServiceProcess, stub: Any, module_database_url: str
+) -> None:
+    source, one, other = fresh(), f"one-{fresh()}", f"other-{fresh()}"
+    lines = [
+        ImportLine(line=n, sender_id=who, recipient_id=whom, sent_at={"seconds": 1_500_000_000 + n})
+        for n, (who, whom) in enumerate([(one, other), (other, one)], 1)
+    ]
+    asked = ImportMessagesRequest(request_id=fresh(), source=source, operator_id="operator", lines=lines)
+    [guessed] = (await stub.ImportMessages(asked)).guessed
+    assert (guessed.client_id, guessed.therapist_id) == (one, other)
+    turn = TurnRolesRequest(
+        request_id=fresh(), operator_id="ann", conversation_id=guessed.conversation_id, therapist_id=one, reason="why"
+    )
+    told = [await stub.TurnRoles(turn) for _ in range(2)]
+    assert told[0] == told[1]
+    assert (told[0].client_id, told[0].therapist_id) == (other, one)
+    seen = ListMessagesRequest(conversation_id=guessed.conversation_id, participant_id=one, at_least=told[0].revision)
+    assert [m.sender for m in (await stub.ListMessages(seen)).messages] == [SIDE_THERAPIST, SIDE_CLIENT]
+    shown = GetConversationRequest(conversation_id=guessed.conversation_id, participant_id=one)
+    conversation = (await stub.GetConversation(shown)).conversation
+    assert (conversation.client_id, conversation.therapist_id) == (other, one)
+    assert (await stub.ImportMessages(asked)).repeated_lines == 2
+    turn.request_id, turn.conversation_id = fresh(), fresh()
+    assert await refused(stub.TurnRoles(turn)) == ("NOT_FOUND", "NOT_FOUND", "conversation_id")
 
 
 @pytest.mark.rule("PL6")

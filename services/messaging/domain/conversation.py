@@ -9,6 +9,7 @@ from typing import TypedDict, assert_never
 
 from holdspace.messaging.v1.events_pb2 import (
     ROLES_FROM_GUESS,
+    ROLES_FROM_UNSPECIFIED,
     SIDE_CLIENT,
     SIDE_THERAPIST,
     ConversationOpened,
@@ -17,6 +18,7 @@ from holdspace.messaging.v1.events_pb2 import (
     MessageSent,
     MessagesRestored,
     MessagesWithheld,
+    RolesTurned,
     TherapistImported,
 )
 from kernel.decision import Decision
@@ -25,7 +27,7 @@ from kernel.gates import Gate
 from kernel.store.interface import Attachment
 from services.messaging.domain.lines import Line, Lines
 
-Fact = ConversationOpened | TherapistImported | MessageSent | MessagesWithheld | MessagesRestored
+Fact = ConversationOpened | TherapistImported | MessageSent | MessagesWithheld | MessagesRestored | RolesTurned
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,8 @@ Command = SendMessage | WithholdMessages | RestoreMessages
 class Conversation:
     """Nobody has written while `client_id` is empty. `imported`: by source and part; `is_guessed`: an import took who
     wrote second for the therapist. `first_live_at`: when the first message was sent here. `latest_at`: when the one
-    was sent that was sent last, which after an import need not be the one with the last sequence.
+    was sent that was sent last, which after an import need not be the one with the last sequence. `is_imported`: it
+    began with an import. `turns`: how often its roles were turned.
     """
 
     conversation_id: str = ""
@@ -81,6 +84,10 @@ class Conversation:
     is_guessed: bool = False
     first_live_at: datetime | None = None
     latest_at: datetime | None = None
+    is_imported: bool = False
+    client_wrote: bool = False
+    therapist_wrote: bool = False
+    turns: int = 0
 
 
 @lru_cache(maxsize=10_000)  # A command asks for it more than once, and conversations go on.
@@ -158,25 +165,7 @@ def pair(of: SendMessage | Conversation) -> Pair:
 def evolve(conversation: Conversation, fact: Fact, at: datetime) -> Conversation:
     match fact:
         case MessageSent():
-            imported, first_live_at = conversation.imported, conversation.first_live_at
-            if fact.HasField("imported"):
-                imported = with_line(imported, fact, at)
-            elif first_live_at is None:
-                first_live_at = at
-            # Most facts are messages: they come first, and `replace` would take three times as long.
-            return Conversation(
-                conversation_id=conversation.conversation_id,
-                client_id=conversation.client_id,
-                therapist_id=conversation.therapist_id,
-                last_sequence=fact.sequence,
-                last_message_id=fact.message_id,
-                last_at=at,
-                imported=imported,
-                withheld=conversation.withheld,
-                is_guessed=conversation.is_guessed,
-                first_live_at=first_live_at,
-                latest_at=at if conversation.latest_at is None else max(conversation.latest_at, at),
-            )
+            return with_message(conversation, fact, at)  # Most facts are messages: they come first.
         case ConversationOpened():
             return replace(
                 conversation,
@@ -184,9 +173,20 @@ def evolve(conversation: Conversation, fact: Fact, at: datetime) -> Conversation
                 client_id=fact.client_id,
                 therapist_id=fact.therapist_id,
                 is_guessed=fact.roles_from == ROLES_FROM_GUESS,
+                is_imported=fact.roles_from != ROLES_FROM_UNSPECIFIED,
             )
         case TherapistImported():
             return replace(conversation, is_guessed=False)
+        case RolesTurned():
+            return replace(
+                conversation,
+                client_id=fact.client_id,
+                therapist_id=fact.therapist_id,
+                is_guessed=False,
+                client_wrote=conversation.therapist_wrote,
+                therapist_wrote=conversation.client_wrote,
+                turns=fact.turn,
+            )
         case MessagesWithheld():
             return replace(conversation, withheld=conversation.withheld | set(fact.sequences))
         case MessagesRestored():
@@ -195,9 +195,40 @@ def evolve(conversation: Conversation, fact: Fact, at: datetime) -> Conversation
             assert_never(fact)
 
 
+def with_message(conversation: Conversation, fact: MessageSent, at: datetime) -> Conversation:
+    imported, first_live_at = conversation.imported, conversation.first_live_at
+    if fact.HasField("imported"):
+        imported = with_line(imported, fact, at)
+    elif first_live_at is None:
+        first_live_at = at
+    # Most facts are messages, and `replace` would take three times as long.
+    return Conversation(
+        conversation_id=conversation.conversation_id,
+        client_id=conversation.client_id,
+        therapist_id=conversation.therapist_id,
+        last_sequence=fact.sequence,
+        last_message_id=fact.message_id,
+        last_at=at,
+        imported=imported,
+        withheld=conversation.withheld,
+        is_guessed=conversation.is_guessed,
+        first_live_at=first_live_at,
+        latest_at=at if conversation.latest_at is None else max(conversation.latest_at, at),
+        is_imported=conversation.is_imported,
+        client_wrote=conversation.client_wrote or fact.sender == SIDE_CLIENT,
+        therapist_wrote=conversation.therapist_wrote or fact.sender == SIDE_THERAPIST,
+        turns=conversation.turns,
+    )
+
+
 def with_line(
     imported: Mapping[tuple[str, str], Lines], sent: MessageSent, at: datetime
 ) -> Mapping[tuple[str, str], Lines]:
     key = (sent.imported.source, sent.imported.part_id)
-    line = Line(sent.imported.line, at, sent.client_id if sent.sender == SIDE_CLIENT else sent.therapist_id)
+    line = Line(sent.imported.line, at, writer(sent))
     return {**imported, key: imported.get(key, Lines()).add(line)}
+
+
+def writer(sent: MessageSent) -> str:
+    """Returns who wrote it, whichever roles the two have now."""
+    return sent.client_id if sent.sender == SIDE_CLIENT else sent.therapist_id

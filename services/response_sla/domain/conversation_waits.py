@@ -46,7 +46,7 @@ class EvaluateConversation:
 
 Command = NoteMessages | EvaluateConversation
 Stated = WaitFact | facts.WaitWithdrawn | facts.ConversationEvaluated
-Fact = facts.MessageNoted | Stated
+Fact = facts.MessageNoted | facts.PartiesTurned | Stated
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,11 @@ class Conversation:
     last: Wait | None = None
     client_facts: int = 0
     therapist_facts: int = 0
+    turn: tuple[int, int] = (0, 0)
+
+    def is_turned(self, parties: Parties) -> bool:
+        """Says whether the two have the other roles here."""
+        return bool(self.parties.client_id) and self.parties.client_id != parties.client_id
 
     @property
     def waits(self) -> tuple[Wait, ...]:
@@ -90,6 +95,8 @@ def conversation_stream(conversation_id: str) -> str:
 
 def decide(command: Command, conversation: Conversation, *, client: Person, therapist: Person) -> Decision:
     people = People(client, therapist)
+    if conversation.is_turned(command.parties):
+        command, people = _turned(command), People(therapist, client)
     match command:
         case NoteMessages():
             return _note(command, conversation, people)
@@ -98,6 +105,15 @@ def decide(command: Command, conversation: Conversation, *, client: Person, ther
             return Decision([*stated, *_evaluated(conversation.parties, conversation, people)] if stated else ())
         case _:
             assert_never(command)
+
+
+def _turned(command: NoteMessages | EvaluateConversation) -> NoteMessages | EvaluateConversation:
+    """Returns the same, told the way round that the conversation has its people."""
+    told = command.parties
+    parties = Parties(told.conversation_id, told.therapist_id, told.client_id)
+    if isinstance(command, EvaluateConversation):
+        return replace(command, parties=parties)
+    return replace(command, parties=parties, messages=[message.turned() for message in command.messages])
 
 
 def _note(command: NoteMessages, conversation: Conversation, people: People) -> Decision:
@@ -174,6 +190,8 @@ def evolve(conversation: Conversation, fact: Fact, at: datetime) -> Conversation
     match fact:
         case facts.MessageNoted():
             return _with_message(conversation, fact)
+        case facts.PartiesTurned():
+            return _with_turn(conversation, fact)
         case facts.ConversationEvaluated():
             return replace(conversation, client_facts=fact.client_facts, therapist_facts=fact.therapist_facts)
         case facts.WaitWithdrawn():
@@ -207,6 +225,22 @@ def _with_message(conversation: Conversation, fact: facts.MessageNoted) -> Conve
         last=conversation.last,
         client_facts=conversation.client_facts,
         therapist_facts=conversation.therapist_facts,
+        turn=conversation.turn,
+    )
+
+
+def _with_turn(conversation: Conversation, fact: facts.PartiesTurned) -> Conversation:
+    parties = Parties(fact.conversation_id, fact.client_id, fact.therapist_id)
+    turn = (fact.source_epoch, fact.turn)
+    if not conversation.is_turned(parties):
+        return replace(conversation, parties=parties, turn=turn)
+    return replace(
+        conversation,
+        parties=parties,
+        messages=Growing(message.turned() for message in conversation.messages),
+        client_facts=conversation.therapist_facts,
+        therapist_facts=conversation.client_facts,
+        turn=turn,
     )
 
 
@@ -229,6 +263,7 @@ def _stated(conversation: Conversation, settled: Growing[Wait], last: Wait) -> C
         last=last,
         client_facts=conversation.client_facts,
         therapist_facts=conversation.therapist_facts,
+        turn=conversation.turn,
     )
 
 

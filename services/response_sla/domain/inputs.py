@@ -1,6 +1,6 @@
 """What waits are made from: the messages of a conversation, and what moderation said about its two people."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
@@ -33,6 +33,10 @@ class SentMessage:
     automatic: bool = False
     imported: bool = False
     source: Source = HERE
+
+    def turned(self) -> "SentMessage":
+        """Returns the same message, of the other side."""
+        return replace(self, from_client=not self.from_client)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from holdspace.kernel.v1 import options_pb2 as holdspace_dot_kernel_dot_v1_dot_options__pb2
+from holdspace.kernel.v1 import text_pb2 as holdspace_dot_kernel_dot_v1_dot_text__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#holdspace/messaging/v1/events.proto\x12\x16holdspace.messaging.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!holdspace/kernel/v1/options.proto\";\n\x04\x42ody\x12\x15\n\rattachment_id\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\r\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\"l\n\x0cImportedLine\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0c\n\x04line\x18\x02 \x01(\x04\x12\x0f\n\x07part_id\x18\x03 \x01(\t\x12-\n\tlatest_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xcf\x01\n\x12\x43onversationOpened\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12\x35\n\nroles_from\x18\x04 \x01(\x0e\x32!.holdspace.messaging.v1.RolesFrom:@\x8a\x94#<\n\x16holdspace.messaging.v1\x12\tclient_id\x1a\tclient_id\x1a\x0ctherapist_id\"\xde\x01\n\x11TherapistImported\x12\x14\n\x0ctherapist_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x35\n\nroles_from\x18\x05 \x01(\x0e\x32!.holdspace.messaging.v1.RolesFrom:@\x8a\x94#<\n\x16holdspace.messaging.v1\x12\tclient_id\x1a\tclient_id\x1a\x0ctherapist_id\"\xc5\x03\n\x0bMessageSent\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\x04 \x01(\x04\x12\x12\n\nmessage_id\x18\x05 \x01(\t\x12,\n\x06sender\x18\x06 \x01(\x0e\x32\x1c.holdspace.messaging.v1.Side\x12\x34\n\x07\x65xpects\x18\x07 \x01(\x0e\x32#.holdspace.messaging.v1.Expectation\x12\x31\n\x04kind\x18\x08 \x01(\x0e\x32#.holdspace.messaging.v1.MessageKind\x12\x11\n\tautomatic\x18\t \x01(\x08\x12*\n\x04\x62ody\x18\n \x01(\x0b\x32\x1c.holdspace.messaging.v1.Body\x12\x36\n\x08imported\x18\x0b \x01(\x0b\x32$.holdspace.messaging.v1.ImportedLine:@\x8a\x94#<\n\x16holdspace.messaging.v1\x12\tclient_id\x1a\tclient_id\x1a\x0ctherapist_id\"\xa9\x01\n\x10MessagesWithheld\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12\x11\n\tsequences\x18\x04 \x03(\x04:@\x8a\x94#<\n\x16holdspace.messaging.v1\x12\tclient_id\x1a\tclient_id\x1a\x0ctherapist_id\"\xa9\x01\n\x10MessagesRestored\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12\x11\n\tsequences\x18\x04 \x03(\x04:@\x8a\x94#<\n\x16holdspace.messaging.v1\x12\tclient_id\x1a\tclient_id\x1a\x0ctherapist_id*A\n\x04Side\x12\x14\n\x10SIDE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSIDE_CLIENT\x10\x01\x12\x12\n\x0eSIDE_THERAPIST\x10\x02*\x93\x01\n\x0b\x45xpectation\x12\x1b\n\x17\x45XPECTATION_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45XPECTATION_REPLY\x10\x01\x12\x1e\n\x1a\x45XPECTATION_BEFORE_SESSION\x10\x02\x12\x1a\n\x16\x45XPECTATION_IN_SESSION\x10\x03\x12\x14\n\x10\x45XPECTATION_NONE\x10\x04*\xb4\x01\n\x0bMessageKind\x12\x1c\n\x18MESSAGE_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11MESSAGE_KIND_TEXT\x10\x01\x12\x19\n\x15MESSAGE_KIND_RESOURCE\x10\x02\x12\x19\n\x15MESSAGE_KIND_HOMEWORK\x10\x03\x12\x17\n\x13MESSAGE_KIND_UPDATE\x10\x04\x12!\n\x1dMESSAGE_KIND_BOOKING_QUESTION\x10\x05*\x81\x01\n\tRolesFrom\x12\x1a\n\x16ROLES_FROM_UNSPECIFIED\x10\x00\x12\x13\n\x0fROLES_FROM_LINE\x10\x01\x12\x13\n\x0fROLES_FROM_LIST\x10\x02\x12\x18\n\x14ROLES_FROM_ENROLMENT\x10\x03\x12\x14\n\x10ROLES_FROM_GUESS\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#holdspace/messaging/v1/events.proto\x12\x16holdspace.messaging.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!holdspace/kernel/v1/options.proto\x1a\x1eholdspace/kernel/v1/text.proto\";\n\x04\x42ody\x12\x15\n\rattachment_id\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\r\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\"l\n\x0cImportedLine\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0c\n\x04line\x18\x02 \x01(\x04\x12\x0f\n\x07part_id\x18\x03 \x01(\t\x12-\n\tlatest_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xcf\x01\n\x12\x43onversationOpened\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12\x35\n\nroles_from\x18\x04 \x01(\x0e\x32!.holdspace.messaging.v1.RolesFrom:@\x8a\x94#<\n\x16holdspace.messaging.v1\x12\tclient_id\x1a\tclient_id\x1a\x0ctherapist_id\"\xde\x01\n\x11TherapistImported\x12\x14\n\x0ctherapist_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x35\n\nroles_from\x18\x05 \x01(\x0e\x32!.holdspace.messaging.v1.RolesFrom:@\x8a\x94#<\n\x16holdspace.messaging.v1\x12\tclient_id\x1a\tclient_id\x1a\x0ctherapist_id\"\xc5\x03\n\x0bMessageSent\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\x04 \x01(\x04\x12\x12\n\nmessage_id\x18\x05 \x01(\t\x12,\n\x06sender\x18\x06 \x01(\x0e\x32\x1c.holdspace.messaging.v1.Side\x12\x34\n\x07\x65xpects\x18\x07 \x01(\x0e\x32#.holdspace.messaging.v1.Expectation\x12\x31\n\x04kind\x18\x08 \x01(\x0e\x32#.holdspace.messaging.v1.MessageKind\x12\x11\n\tautomatic\x18\t \x01(\x08\x12*\n\x04\x62ody\x18\n \x01(\x0b\x32\x1c.holdspace.messaging.v1.Body\x12\x36\n\x08imported\x18\x0b \x01(\x0b\x32$.holdspace.messaging.v1.ImportedLine:@\x8a\x94#<\n\x16holdspace.messaging.v1\x12\tclient_id\x1a\tclient_id\x1a\x0ctherapist_id\"\xa9\x01\n\x10MessagesWithheld\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12\x11\n\tsequences\x18\x04 \x03(\x04:@\x8a\x94#<\n\x16holdspace.messaging.v1\x12\tclient_id\x1a\tclient_id\x1a\x0ctherapist_id\"\xa9\x01\n\x10MessagesRestored\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12\x11\n\tsequences\x18\x04 \x03(\x04:@\x8a\x94#<\n\x16holdspace.messaging.v1\x12\tclient_id\x1a\tclient_id\x1a\x0ctherapist_id\"\xe0\x01\n\x0bRolesTurned\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12\x0c\n\x04turn\x18\x04 \x01(\r\x12)\n\x06reason\x18\x05 \x01(\x0b\x32\x19.holdspace.kernel.v1.Text\x12\x14\n\x0c\x63lient_wrote\x18\x06 \x01(\x08:@\x8a\x94#<\n\x16holdspace.messaging.v1\x12\tclient_id\x1a\tclient_id\x1a\x0ctherapist_id*A\n\x04Side\x12\x14\n\x10SIDE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSIDE_CLIENT\x10\x01\x12\x12\n\x0eSIDE_THERAPIST\x10\x02*\x93\x01\n\x0b\x45xpectation\x12\x1b\n\x17\x45XPECTATION_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45XPECTATION_REPLY\x10\x01\x12\x1e\n\x1a\x45XPECTATION_BEFORE_SESSION\x10\x02\x12\x1a\n\x16\x45XPECTATION_IN_SESSION\x10\x03\x12\x14\n\x10\x45XPECTATION_NONE\x10\x04*\xb4\x01\n\x0bMessageKind\x12\x1c\n\x18MESSAGE_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11MESSAGE_KIND_TEXT\x10\x01\x12\x19\n\x15MESSAGE_KIND_RESOURCE\x10\x02\x12\x19\n\x15MESSAGE_KIND_HOMEWORK\x10\x03\x12\x17\n\x13MESSAGE_KIND_UPDATE\x10\x04\x12!\n\x1dMESSAGE_KIND_BOOKING_QUESTION\x10\x05*\x81\x01\n\tRolesFrom\x12\x1a\n\x16ROLES_FROM_UNSPECIFIED\x10\x00\x12\x13\n\x0fROLES_FROM_LINE\x10\x01\x12\x13\n\x0fROLES_FROM_LIST\x10\x02\x12\x18\n\x14ROLES_FROM_ENROLMENT\x10\x03\x12\x14\n\x10ROLES_FROM_GUESS\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,26 +44,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MESSAGESWITHHELD']._serialized_options = b'\212\224#<\n\026holdspace.messaging.v1\022\tclient_id\032\tclient_id\032\014therapist_id'
   _globals['_MESSAGESRESTORED']._loaded_options = None
   _globals['_MESSAGESRESTORED']._serialized_options = b'\212\224#<\n\026holdspace.messaging.v1\022\tclient_id\032\tclient_id\032\014therapist_id'
-  _globals['_SIDE']._serialized_start=1537
-  _globals['_SIDE']._serialized_end=1602
-  _globals['_EXPECTATION']._serialized_start=1605
-  _globals['_EXPECTATION']._serialized_end=1752
-  _globals['_MESSAGEKIND']._serialized_start=1755
-  _globals['_MESSAGEKIND']._serialized_end=1935
-  _globals['_ROLESFROM']._serialized_start=1938
-  _globals['_ROLESFROM']._serialized_end=2067
-  _globals['_BODY']._serialized_start=131
-  _globals['_BODY']._serialized_end=190
-  _globals['_IMPORTEDLINE']._serialized_start=192
-  _globals['_IMPORTEDLINE']._serialized_end=300
-  _globals['_CONVERSATIONOPENED']._serialized_start=303
-  _globals['_CONVERSATIONOPENED']._serialized_end=510
-  _globals['_THERAPISTIMPORTED']._serialized_start=513
-  _globals['_THERAPISTIMPORTED']._serialized_end=735
-  _globals['_MESSAGESENT']._serialized_start=738
-  _globals['_MESSAGESENT']._serialized_end=1191
-  _globals['_MESSAGESWITHHELD']._serialized_start=1194
-  _globals['_MESSAGESWITHHELD']._serialized_end=1363
-  _globals['_MESSAGESRESTORED']._serialized_start=1366
-  _globals['_MESSAGESRESTORED']._serialized_end=1535
+  _globals['_ROLESTURNED']._loaded_options = None
+  _globals['_ROLESTURNED']._serialized_options = b'\212\224#<\n\026holdspace.messaging.v1\022\tclient_id\032\tclient_id\032\014therapist_id'
+  _globals['_SIDE']._serialized_start=1796
+  _globals['_SIDE']._serialized_end=1861
+  _globals['_EXPECTATION']._serialized_start=1864
+  _globals['_EXPECTATION']._serialized_end=2011
+  _globals['_MESSAGEKIND']._serialized_start=2014
+  _globals['_MESSAGEKIND']._serialized_end=2194
+  _globals['_ROLESFROM']._serialized_start=2197
+  _globals['_ROLESFROM']._serialized_end=2326
+  _globals['_BODY']._serialized_start=163
+  _globals['_BODY']._serialized_end=222
+  _globals['_IMPORTEDLINE']._serialized_start=224
+  _globals['_IMPORTEDLINE']._serialized_end=332
+  _globals['_CONVERSATIONOPENED']._serialized_start=335
+  _globals['_CONVERSATIONOPENED']._serialized_end=542
+  _globals['_THERAPISTIMPORTED']._serialized_start=545
+  _globals['_THERAPISTIMPORTED']._serialized_end=767
+  _globals['_MESSAGESENT']._serialized_start=770
+  _globals['_MESSAGESENT']._serialized_end=1223
+  _globals['_MESSAGESWITHHELD']._serialized_start=1226
+  _globals['_MESSAGESWITHHELD']._serialized_end=1395
+  _globals['_MESSAGESRESTORED']._serialized_start=1398
+  _globals['_MESSAGESRESTORED']._serialized_end=1567
+  _globals['_ROLESTURNED']._serialized_start=1570
+  _globals['_ROLESTURNED']._serialized_end=1794
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from holdspace.kernel.v1 import text_pb2 as _text_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -359,3 +360,44 @@ class MessagesRestored(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MessagesRestored: _TypeAlias = MessagesRestored  # noqa: Y015
+
+@_typing.final
+class RolesTurned(_message.Message):
+    """An imported conversation had its two people the wrong way round. From now on these are its client and its therapist, of
+    what was written before as well.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    CLIENT_ID_FIELD_NUMBER: _builtins.int
+    THERAPIST_ID_FIELD_NUMBER: _builtins.int
+    TURN_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CLIENT_WROTE_FIELD_NUMBER: _builtins.int
+    conversation_id: _builtins.str
+    client_id: _builtins.str
+    therapist_id: _builtins.str
+    turn: _builtins.int
+    """Counts the turns of the conversation from 1. The highest holds, in whatever order they are heard of."""
+    client_wrote: _builtins.bool
+    """The client of now has written in the conversation."""
+    @_builtins.property
+    def reason(self) -> _text_pb2.Text: ...
+    def __init__(
+        self,
+        *,
+        conversation_id: _builtins.str = ...,
+        client_id: _builtins.str = ...,
+        therapist_id: _builtins.str = ...,
+        turn: _builtins.int = ...,
+        reason: _text_pb2.Text | None = ...,
+        client_wrote: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "client_wrote", b"client_wrote", "conversation_id", b"conversation_id", "reason", b"reason", "therapist_id", b"therapist_id", "turn", b"turn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RolesTurned: _TypeAlias = RolesTurned  # noqa: Y015

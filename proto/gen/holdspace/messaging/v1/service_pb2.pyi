@@ -56,6 +56,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The same sender's message of the same instant came with another part of the source: a part by two names, or twice."""
     REASON_LINE_AFTER_LIVE: _Reason.ValueType  # 14
     """An imported line is later than the first message that was sent here."""
+    REASON_NOT_IMPORTED: _Reason.ValueType  # 15
+    """The conversation began here, so its client is who wrote first. Only what was imported can be turned."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a message was not taken or a conversation not shown."""
@@ -89,6 +91,8 @@ REASON_LINE_DOUBLED: Reason.ValueType  # 13
 """The same sender's message of the same instant came with another part of the source: a part by two names, or twice."""
 REASON_LINE_AFTER_LIVE: Reason.ValueType  # 14
 """An imported line is later than the first message that was sent here."""
+REASON_NOT_IMPORTED: Reason.ValueType  # 15
+"""The conversation began here, so its client is who wrote first. Only what was imported can be turned."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 class _Stage:
@@ -503,6 +507,64 @@ class RejectedLine(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RejectedLine: _TypeAlias = RejectedLine  # noqa: Y015
+
+@_typing.final
+class TurnRolesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    OPERATOR_ID_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    THERAPIST_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    operator_id: _builtins.str
+    conversation_id: _builtins.str
+    therapist_id: _builtins.str
+    """Which of the two is the therapist."""
+    reason: _builtins.str
+    """Kept with the fact, for whoever asks later."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        operator_id: _builtins.str = ...,
+        conversation_id: _builtins.str = ...,
+        therapist_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "operator_id", b"operator_id", "reason", b"reason", "request_id", b"request_id", "therapist_id", b"therapist_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TurnRolesRequest: _TypeAlias = TurnRolesRequest  # noqa: Y015
+
+@_typing.final
+class TurnRolesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLIENT_ID_FIELD_NUMBER: _builtins.int
+    THERAPIST_ID_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    client_id: _builtins.str
+    therapist_id: _builtins.str
+    revision: _builtins.str
+    def __init__(
+        self,
+        *,
+        client_id: _builtins.str = ...,
+        therapist_id: _builtins.str = ...,
+        revision: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "revision", b"revision", "therapist_id", b"therapist_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TurnRolesResponse: _TypeAlias = TurnRolesResponse  # noqa: Y015
 
 @_typing.final
 class GetConversationRequest(_message.Message):

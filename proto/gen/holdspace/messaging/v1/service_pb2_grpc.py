@@ -55,6 +55,11 @@ class MessagingServiceStub:
                 request_serializer=holdspace_dot_messaging_dot_v1_dot_service__pb2.ImportMessagesRequest.SerializeToString,
                 response_deserializer=holdspace_dot_messaging_dot_v1_dot_service__pb2.ImportMessagesResponse.FromString,
                 _registered_method=True)
+        self.TurnRoles = channel.unary_unary(
+                '/holdspace.messaging.v1.MessagingService/TurnRoles',
+                request_serializer=holdspace_dot_messaging_dot_v1_dot_service__pb2.TurnRolesRequest.SerializeToString,
+                response_deserializer=holdspace_dot_messaging_dot_v1_dot_service__pb2.TurnRolesResponse.FromString,
+                _registered_method=True)
         self.GetConversation = channel.unary_unary(
                 '/holdspace.messaging.v1.MessagingService/GetConversation',
                 request_serializer=holdspace_dot_messaging_dot_v1_dot_service__pb2.GetConversationRequest.SerializeToString,
@@ -114,6 +119,14 @@ class MessagingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TurnRoles(self, request, context):
+        """Puts right who is the therapist of an imported conversation, of what was written before as well. Enrols nobody, and
+        withdraws no enrolment. Naming who is the therapist already changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetConversation(self, request, context):
         """Answers NOT_FOUND to everyone but the two participants.
         """
@@ -164,6 +177,11 @@ def add_MessagingServiceServicer_to_server(servicer, server):
                     servicer.ImportMessages,
                     request_deserializer=holdspace_dot_messaging_dot_v1_dot_service__pb2.ImportMessagesRequest.FromString,
                     response_serializer=holdspace_dot_messaging_dot_v1_dot_service__pb2.ImportMessagesResponse.SerializeToString,
+            ),
+            'TurnRoles': grpc.unary_unary_rpc_method_handler(
+                    servicer.TurnRoles,
+                    request_deserializer=holdspace_dot_messaging_dot_v1_dot_service__pb2.TurnRolesRequest.FromString,
+                    response_serializer=holdspace_dot_messaging_dot_v1_dot_service__pb2.TurnRolesResponse.SerializeToString,
             ),
             'GetConversation': grpc.unary_unary_rpc_method_handler(
                     servicer.GetConversation,
@@ -295,6 +313,33 @@ class MessagingService:
             '/holdspace.messaging.v1.MessagingService/ImportMessages',
             holdspace_dot_messaging_dot_v1_dot_service__pb2.ImportMessagesRequest.SerializeToString,
             holdspace_dot_messaging_dot_v1_dot_service__pb2.ImportMessagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TurnRoles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdspace.messaging.v1.MessagingService/TurnRoles',
+            holdspace_dot_messaging_dot_v1_dot_service__pb2.TurnRolesRequest.SerializeToString,
+            holdspace_dot_messaging_dot_v1_dot_service__pb2.TurnRolesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -32,6 +32,10 @@ class MessagingServiceStub:
     Who is the therapist of a pair comes from the line, from the list, from an enrolment, or is guessed: then it is who
     wrote second, and the answer says so.
     """
+    TurnRoles: _aio.UnaryUnaryMultiCallable[_service_pb2.TurnRolesRequest, _service_pb2.TurnRolesResponse]
+    """Puts right who is the therapist of an imported conversation, of what was written before as well. Enrols nobody, and
+    withdraws no enrolment. Naming who is the therapist already changes nothing.
+    """
     GetConversation: _aio.UnaryUnaryMultiCallable[_service_pb2.GetConversationRequest, _service_pb2.GetConversationResponse]
     """Answers NOT_FOUND to everyone but the two participants."""
     ListConversations: _aio.UnaryUnaryMultiCallable[_service_pb2.ListConversationsRequest, _service_pb2.ListConversationsResponse]
@@ -82,6 +86,16 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Brings messages of another system with their original times, up to 1,000 lines a call, in the order of their lines.
         Who is the therapist of a pair comes from the line, from the list, from an enrolment, or is guessed: then it is who
         wrote second, and the answer says so.
+        """
+
+    @_abc_1.abstractmethod
+    def TurnRoles(
+        self,
+        request: _service_pb2.TurnRolesRequest,
+        context: _aio.ServicerContext[_service_pb2.TurnRolesRequest, _abc.Awaitable[_service_pb2.TurnRolesResponse]],
+    ) -> _abc.Awaitable[_service_pb2.TurnRolesResponse]:
+        """Puts right who is the therapist of an imported conversation, of what was written before as well. Enrols nobody, and
+        withdraws no enrolment. Naming who is the therapist already changes nothing.
         """
 
     @_abc_1.abstractmethod

@@ -29,7 +29,7 @@ from holdspace.messaging.v1 import events_pb2 as holdspace_dot_messaging_dot_v1_
 from holdspace.moderation.v1 import events_pb2 as holdspace_dot_moderation_dot_v1_dot_events__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'holdspace/response_sla/v1/private.proto\x12\x19holdspace.response_sla.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eholdspace/kernel/v1/gate.proto\x1a!holdspace/kernel/v1/options.proto\x1a#holdspace/messaging/v1/events.proto\x1a$holdspace/moderation/v1/events.proto\"\xd6\x02\n\x0cMessageNoted\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\x04 \x01(\x04\x12,\n\x06sender\x18\x05 \x01(\x0e\x32\x1c.holdspace.messaging.v1.Side\x12\x15\n\rexpects_reply\x18\x06 \x01(\x08\x12\x11\n\tautomatic\x18\x07 \x01(\x08\x12+\n\x07sent_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0esource_fact_id\x18\t \x01(\t\x12\x0e\n\x06source\x18\n \x01(\t\x12\x14\n\x0csource_epoch\x18\x0b \x01(\r\x12\x10\n\x08imported\x18\x0c \x01(\x08:\x1d\x8a\x94#\x19\x1a\tclient_id\x1a\x0ctherapist_id\"\xa5\x02\n\x0bReportNoted\x12\x11\n\tperson_id\x18\x01 \x01(\t\x12\x13\n\x0breporter_id\x18\x02 \x01(\t\x12\x11\n\treport_id\x18\x03 \x01(\t\x12/\n\x0breported_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0esource_fact_id\x18\x05 \x01(\t\x12\x16\n\x0esource_version\x18\x06 \x01(\x03\x12\x0e\n\x06source\x18\x07 \x01(\t\x12\x14\n\x0csource_epoch\x18\x08 \x01(\r\x12\x17\n\x0f\x63onversation_id\x18\t \x01(\t\x12\x1d\n\x15last_message_sequence\x18\n \x01(\x04:\x1c\x8a\x94#\x18\x1a\tperson_id\x1a\x0breporter_id\"\xa1\x02\n\rDecisionNoted\x12\x11\n\tperson_id\x18\x01 \x01(\t\x12\x13\n\x0breporter_id\x18\x02 \x01(\t\x12\x11\n\treport_id\x18\x03 \x01(\t\x12\x31\n\x07\x66inding\x18\x04 \x01(\x0e\x32 .holdspace.moderation.v1.Finding\x12.\n\ndecided_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0esource_fact_id\x18\x06 \x01(\t\x12\x16\n\x0esource_version\x18\x07 \x01(\x03\x12\x0e\n\x06source\x18\x08 \x01(\t\x12\x14\n\x0csource_epoch\x18\t \x01(\r:\x1c\x8a\x94#\x18\x1a\tperson_id\x1a\x0breporter_id\"\x89\x02\n\rStandingNoted\x12\x11\n\tperson_id\x18\x01 \x01(\t\x12*\n\x06phases\x18\x02 \x03(\x0b\x32\x1a.holdspace.kernel.v1.Phase\x12\x0e\n\x06lifted\x18\x03 \x01(\x08\x12\x12\n\nreport_ids\x18\x04 \x03(\t\x12.\n\ndecided_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0esource_fact_id\x18\x06 \x01(\t\x12\x16\n\x0esource_version\x18\x07 \x01(\x03\x12\x0e\n\x06source\x18\x08 \x01(\t\x12\x14\n\x0csource_epoch\x18\t \x01(\r:\x0f\x8a\x94#\x0b\x1a\tperson_id\"\xa7\x01\n\x15\x43onversationEvaluated\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12\x14\n\x0c\x63lient_facts\x18\x04 \x01(\x04\x12\x17\n\x0ftherapist_facts\x18\x05 \x01(\x04:\x1d\x8a\x94#\x19\x1a\tclient_id\x1a\x0ctherapist_id\"\xaf\x02\n\x04Wait\x12\x18\n\x10opening_sequence\x18\x01 \x01(\x04\x12\x35\n\x04kind\x18\x02 \x01(\x0e\x32\'.holdspace.response_sla.v1.ResponseKind\x12-\n\topened_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x06\x61nswer\x18\x04 \x01(\x0b\x32!.holdspace.response_sla.v1.AnswerH\x00\x12/\n\x04void\x18\x05 \x01(\x0b\x32\x1f.holdspace.response_sla.v1.VoidH\x00\x12\x37\n\texclusion\x18\x06 \x01(\x0b\x32$.holdspace.response_sla.v1.ExclusionB\x08\n\x06\x65nding\"B\n\x06\x41nswer\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"x\n\x04Void\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x06reason\x18\x02 \x01(\x0e\x32%.holdspace.response_sla.v1.VoidReason\x12\x11\n\treport_id\x18\x03 \x01(\t\"-\n\tExclusion\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\r\n\x05\x66inal\x18\x02 \x01(\x08\"\x9c\x01\n\nWaitOpened\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12-\n\x04wait\x18\x04 \x01(\x0b\x32\x1f.holdspace.response_sla.v1.Wait:\x1d\x8a\x94#\x19\x1a\tclient_id\x1a\x0ctherapist_id\"\x9e\x01\n\x0cWaitAnswered\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12-\n\x04wait\x18\x04 \x01(\x0b\x32\x1f.holdspace.response_sla.v1.Wait:\x1d\x8a\x94#\x19\x1a\tclient_id\x1a\x0ctherapist_id\"\x9c\x01\n\nWaitVoided\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12-\n\x04wait\x18\x04 \x01(\x0b\x32\x1f.holdspace.response_sla.v1.Wait:\x1d\x8a\x94#\x19\x1a\tclient_id\x1a\x0ctherapist_id\"\x9e\x01\n\x0cWaitExcluded\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12-\n\x04wait\x18\x04 \x01(\x0b\x32\x1f.holdspace.response_sla.v1.Wait:\x1d\x8a\x94#\x19\x1a\tclient_id\x1a\x0ctherapist_id\"\x9e\x01\n\x0cWaitRestated\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12-\n\x04wait\x18\x04 \x01(\x0b\x32\x1f.holdspace.response_sla.v1.Wait:\x1d\x8a\x94#\x19\x1a\tclient_id\x1a\x0ctherapist_id\"\x8a\x01\n\rWaitWithdrawn\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12\x18\n\x10opening_sequence\x18\x04 \x01(\x04:\x1d\x8a\x94#\x19\x1a\tclient_id\x1a\x0ctherapist_id*^\n\x0cResponseKind\x12\x1d\n\x19RESPONSE_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13RESPONSE_KIND_FIRST\x10\x01\x12\x16\n\x12RESPONSE_KIND_NEXT\x10\x02*\x83\x01\n\nVoidReason\x12\x1b\n\x17VOID_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12VOID_REASON_REPORT\x10\x01\x12\x1a\n\x16VOID_REASON_SUSPENSION\x10\x02\x12$\n VOID_REASON_THERAPIST_SUSPENSION\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'holdspace/response_sla/v1/private.proto\x12\x19holdspace.response_sla.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eholdspace/kernel/v1/gate.proto\x1a!holdspace/kernel/v1/options.proto\x1a#holdspace/messaging/v1/events.proto\x1a$holdspace/moderation/v1/events.proto\"\xd6\x02\n\x0cMessageNoted\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\x04 \x01(\x04\x12,\n\x06sender\x18\x05 \x01(\x0e\x32\x1c.holdspace.messaging.v1.Side\x12\x15\n\rexpects_reply\x18\x06 \x01(\x08\x12\x11\n\tautomatic\x18\x07 \x01(\x08\x12+\n\x07sent_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0esource_fact_id\x18\t \x01(\t\x12\x0e\n\x06source\x18\n \x01(\t\x12\x14\n\x0csource_epoch\x18\x0b \x01(\r\x12\x10\n\x08imported\x18\x0c \x01(\x08:\x1d\x8a\x94#\x19\x1a\tclient_id\x1a\x0ctherapist_id\"\x94\x01\n\rPartiesTurned\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12\x0c\n\x04turn\x18\x04 \x01(\r\x12\x14\n\x0csource_epoch\x18\x05 \x01(\r:\x1d\x8a\x94#\x19\x1a\tclient_id\x1a\x0ctherapist_id\"\xa5\x02\n\x0bReportNoted\x12\x11\n\tperson_id\x18\x01 \x01(\t\x12\x13\n\x0breporter_id\x18\x02 \x01(\t\x12\x11\n\treport_id\x18\x03 \x01(\t\x12/\n\x0breported_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0esource_fact_id\x18\x05 \x01(\t\x12\x16\n\x0esource_version\x18\x06 \x01(\x03\x12\x0e\n\x06source\x18\x07 \x01(\t\x12\x14\n\x0csource_epoch\x18\x08 \x01(\r\x12\x17\n\x0f\x63onversation_id\x18\t \x01(\t\x12\x1d\n\x15last_message_sequence\x18\n \x01(\x04:\x1c\x8a\x94#\x18\x1a\tperson_id\x1a\x0breporter_id\"\xa1\x02\n\rDecisionNoted\x12\x11\n\tperson_id\x18\x01 \x01(\t\x12\x13\n\x0breporter_id\x18\x02 \x01(\t\x12\x11\n\treport_id\x18\x03 \x01(\t\x12\x31\n\x07\x66inding\x18\x04 \x01(\x0e\x32 .holdspace.moderation.v1.Finding\x12.\n\ndecided_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0esource_fact_id\x18\x06 \x01(\t\x12\x16\n\x0esource_version\x18\x07 \x01(\x03\x12\x0e\n\x06source\x18\x08 \x01(\t\x12\x14\n\x0csource_epoch\x18\t \x01(\r:\x1c\x8a\x94#\x18\x1a\tperson_id\x1a\x0breporter_id\"\x89\x02\n\rStandingNoted\x12\x11\n\tperson_id\x18\x01 \x01(\t\x12*\n\x06phases\x18\x02 \x03(\x0b\x32\x1a.holdspace.kernel.v1.Phase\x12\x0e\n\x06lifted\x18\x03 \x01(\x08\x12\x12\n\nreport_ids\x18\x04 \x03(\t\x12.\n\ndecided_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0esource_fact_id\x18\x06 \x01(\t\x12\x16\n\x0esource_version\x18\x07 \x01(\x03\x12\x0e\n\x06source\x18\x08 \x01(\t\x12\x14\n\x0csource_epoch\x18\t \x01(\r:\x0f\x8a\x94#\x0b\x1a\tperson_id\"\xa7\x01\n\x15\x43onversationEvaluated\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12\x14\n\x0c\x63lient_facts\x18\x04 \x01(\x04\x12\x17\n\x0ftherapist_facts\x18\x05 \x01(\x04:\x1d\x8a\x94#\x19\x1a\tclient_id\x1a\x0ctherapist_id\"\xaf\x02\n\x04Wait\x12\x18\n\x10opening_sequence\x18\x01 \x01(\x04\x12\x35\n\x04kind\x18\x02 \x01(\x0e\x32\'.holdspace.response_sla.v1.ResponseKind\x12-\n\topened_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x06\x61nswer\x18\x04 \x01(\x0b\x32!.holdspace.response_sla.v1.AnswerH\x00\x12/\n\x04void\x18\x05 \x01(\x0b\x32\x1f.holdspace.response_sla.v1.VoidH\x00\x12\x37\n\texclusion\x18\x06 \x01(\x0b\x32$.holdspace.response_sla.v1.ExclusionB\x08\n\x06\x65nding\"B\n\x06\x41nswer\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"x\n\x04Void\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x06reason\x18\x02 \x01(\x0e\x32%.holdspace.response_sla.v1.VoidReason\x12\x11\n\treport_id\x18\x03 \x01(\t\"-\n\tExclusion\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\r\n\x05\x66inal\x18\x02 \x01(\x08\"\x9c\x01\n\nWaitOpened\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12-\n\x04wait\x18\x04 \x01(\x0b\x32\x1f.holdspace.response_sla.v1.Wait:\x1d\x8a\x94#\x19\x1a\tclient_id\x1a\x0ctherapist_id\"\x9e\x01\n\x0cWaitAnswered\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12-\n\x04wait\x18\x04 \x01(\x0b\x32\x1f.holdspace.response_sla.v1.Wait:\x1d\x8a\x94#\x19\x1a\tclient_id\x1a\x0ctherapist_id\"\x9c\x01\n\nWaitVoided\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12-\n\x04wait\x18\x04 \x01(\x0b\x32\x1f.holdspace.response_sla.v1.Wait:\x1d\x8a\x94#\x19\x1a\tclient_id\x1a\x0ctherapist_id\"\x9e\x01\n\x0cWaitExcluded\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12-\n\x04wait\x18\x04 \x01(\x0b\x32\x1f.holdspace.response_sla.v1.Wait:\x1d\x8a\x94#\x19\x1a\tclient_id\x1a\x0ctherapist_id\"\x9e\x01\n\x0cWaitRestated\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12-\n\x04wait\x18\x04 \x01(\x0b\x32\x1f.holdspace.response_sla.v1.Wait:\x1d\x8a\x94#\x19\x1a\tclient_id\x1a\x0ctherapist_id\"\x8a\x01\n\rWaitWithdrawn\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12\x18\n\x10opening_sequence\x18\x04 \x01(\x04:\x1d\x8a\x94#\x19\x1a\tclient_id\x1a\x0ctherapist_id*^\n\x0cResponseKind\x12\x1d\n\x19RESPONSE_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13RESPONSE_KIND_FIRST\x10\x01\x12\x16\n\x12RESPONSE_KIND_NEXT\x10\x02*\x83\x01\n\nVoidReason\x12\x1b\n\x17VOID_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12VOID_REASON_REPORT\x10\x01\x12\x1a\n\x16VOID_REASON_SUSPENSION\x10\x02\x12$\n VOID_REASON_THERAPIST_SUSPENSION\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,6 +38,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MESSAGENOTED']._loaded_options = None
   _globals['_MESSAGENOTED']._serialized_options = b'\212\224#\031\032\tclient_id\032\014therapist_id'
+  _globals['_PARTIESTURNED']._loaded_options = None
+  _globals['_PARTIESTURNED']._serialized_options = b'\212\224#\031\032\tclient_id\032\014therapist_id'
   _globals['_REPORTNOTED']._loaded_options = None
   _globals['_REPORTNOTED']._serialized_options = b'\212\224#\030\032\tperson_id\032\013reporter_id'
   _globals['_DECISIONNOTED']._loaded_options = None
@@ -58,38 +60,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WAITRESTATED']._serialized_options = b'\212\224#\031\032\tclient_id\032\014therapist_id'
   _globals['_WAITWITHDRAWN']._loaded_options = None
   _globals['_WAITWITHDRAWN']._serialized_options = b'\212\224#\031\032\tclient_id\032\014therapist_id'
-  _globals['_RESPONSEKIND']._serialized_start=3101
-  _globals['_RESPONSEKIND']._serialized_end=3195
-  _globals['_VOIDREASON']._serialized_start=3198
-  _globals['_VOIDREASON']._serialized_end=3329
+  _globals['_RESPONSEKIND']._serialized_start=3252
+  _globals['_RESPONSEKIND']._serialized_end=3346
+  _globals['_VOIDREASON']._serialized_start=3349
+  _globals['_VOIDREASON']._serialized_end=3480
   _globals['_MESSAGENOTED']._serialized_start=246
   _globals['_MESSAGENOTED']._serialized_end=588
-  _globals['_REPORTNOTED']._serialized_start=591
-  _globals['_REPORTNOTED']._serialized_end=884
-  _globals['_DECISIONNOTED']._serialized_start=887
-  _globals['_DECISIONNOTED']._serialized_end=1176
-  _globals['_STANDINGNOTED']._serialized_start=1179
-  _globals['_STANDINGNOTED']._serialized_end=1444
-  _globals['_CONVERSATIONEVALUATED']._serialized_start=1447
-  _globals['_CONVERSATIONEVALUATED']._serialized_end=1614
-  _globals['_WAIT']._serialized_start=1617
-  _globals['_WAIT']._serialized_end=1920
-  _globals['_ANSWER']._serialized_start=1922
-  _globals['_ANSWER']._serialized_end=1988
-  _globals['_VOID']._serialized_start=1990
-  _globals['_VOID']._serialized_end=2110
-  _globals['_EXCLUSION']._serialized_start=2112
-  _globals['_EXCLUSION']._serialized_end=2157
-  _globals['_WAITOPENED']._serialized_start=2160
-  _globals['_WAITOPENED']._serialized_end=2316
-  _globals['_WAITANSWERED']._serialized_start=2319
-  _globals['_WAITANSWERED']._serialized_end=2477
-  _globals['_WAITVOIDED']._serialized_start=2480
-  _globals['_WAITVOIDED']._serialized_end=2636
-  _globals['_WAITEXCLUDED']._serialized_start=2639
-  _globals['_WAITEXCLUDED']._serialized_end=2797
-  _globals['_WAITRESTATED']._serialized_start=2800
-  _globals['_WAITRESTATED']._serialized_end=2958
-  _globals['_WAITWITHDRAWN']._serialized_start=2961
-  _globals['_WAITWITHDRAWN']._serialized_end=3099
+  _globals['_PARTIESTURNED']._serialized_start=591
+  _globals['_PARTIESTURNED']._serialized_end=739
+  _globals['_REPORTNOTED']._serialized_start=742
+  _globals['_REPORTNOTED']._serialized_end=1035
+  _globals['_DECISIONNOTED']._serialized_start=1038
+  _globals['_DECISIONNOTED']._serialized_end=1327
+  _globals['_STANDINGNOTED']._serialized_start=1330
+  _globals['_STANDINGNOTED']._serialized_end=1595
+  _globals['_CONVERSATIONEVALUATED']._serialized_start=1598
+  _globals['_CONVERSATIONEVALUATED']._serialized_end=1765
+  _globals['_WAIT']._serialized_start=1768
+  _globals['_WAIT']._serialized_end=2071
+  _globals['_ANSWER']._serialized_start=2073
+  _globals['_ANSWER']._serialized_end=2139
+  _globals['_VOID']._serialized_start=2141
+  _globals['_VOID']._serialized_end=2261
+  _globals['_EXCLUSION']._serialized_start=2263
+  _globals['_EXCLUSION']._serialized_end=2308
+  _globals['_WAITOPENED']._serialized_start=2311
+  _globals['_WAITOPENED']._serialized_end=2467
+  _globals['_WAITANSWERED']._serialized_start=2470
+  _globals['_WAITANSWERED']._serialized_end=2628
+  _globals['_WAITVOIDED']._serialized_start=2631
+  _globals['_WAITVOIDED']._serialized_end=2787
+  _globals['_WAITEXCLUDED']._serialized_start=2790
+  _globals['_WAITEXCLUDED']._serialized_end=2948
+  _globals['_WAITRESTATED']._serialized_start=2951
+  _globals['_WAITRESTATED']._serialized_end=3109
+  _globals['_WAITWITHDRAWN']._serialized_start=3112
+  _globals['_WAITWITHDRAWN']._serialized_end=3250
 # @@protoc_insertion_point(module_scope)

@@ -129,6 +129,40 @@ class MessageNoted(_message.Message):
 Global___MessageNoted: _TypeAlias = MessageNoted  # noqa: Y015
 
 @_typing.final
+class PartiesTurned(_message.Message):
+    """The two people of an imported conversation were the wrong way round. What was noted before is meant the other way."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    CLIENT_ID_FIELD_NUMBER: _builtins.int
+    THERAPIST_ID_FIELD_NUMBER: _builtins.int
+    TURN_FIELD_NUMBER: _builtins.int
+    SOURCE_EPOCH_FIELD_NUMBER: _builtins.int
+    conversation_id: _builtins.str
+    client_id: _builtins.str
+    therapist_id: _builtins.str
+    turn: _builtins.int
+    """Of the conversation, from 1; the highest of the latest epoch holds."""
+    source_epoch: _builtins.int
+    def __init__(
+        self,
+        *,
+        conversation_id: _builtins.str = ...,
+        client_id: _builtins.str = ...,
+        therapist_id: _builtins.str = ...,
+        turn: _builtins.int = ...,
+        source_epoch: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "conversation_id", b"conversation_id", "source_epoch", b"source_epoch", "therapist_id", b"therapist_id", "turn", b"turn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PartiesTurned: _TypeAlias = PartiesTurned  # noqa: Y015
+
+@_typing.final
 class ReportNoted(_message.Message):
     """A person was reported."""
 
