@@ -12,6 +12,7 @@ from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from holdspace.kernel.v1.envelope_pb2 import Envelope, OpenedFacts, SealedFacts
+from holdspace.kernel.v1.gate_pb2 import Phase
 from holdspace.kernel.v1.options_pb2 import fact as fact_option
 from kernel.errors import Poison
 
@@ -25,6 +26,7 @@ class FactType:
     topic: str  # empty: private
     key: str  # the payload field that is the Kafka key
     subjects: tuple[str, ...]  # the payload fields that name persons
+    tells_state: bool = False  # it is published, and its phases tell all there is to know of its subject
 
 
 class Origin(NamedTuple):
@@ -161,5 +163,15 @@ def _fact_types(file: FileDescriptor) -> Sequence[FactType]:
             continue
         declared = options.Extensions[fact_option]
         message = GetMessageClass(descriptor)
-        found.append(FactType(descriptor.full_name, message, declared.topic, declared.key, tuple(declared.subjects)))
+        has_phases = any(field.message_type is Phase.DESCRIPTOR for field in descriptor.fields)
+        found.append(
+            FactType(
+                descriptor.full_name,
+                message,
+                declared.topic,
+                declared.key,
+                tuple(declared.subjects),
+                tells_state=bool(declared.topic) and has_phases,
+            )
+        )
     return found

@@ -124,7 +124,7 @@ def decide(command: CopyGate, gate: Gate) -> Decision:
         subject=command.subject,
         source=command.source,
         epoch=command.epoch,
-        begins_epoch=gate.source == command.source and command.epoch > gate.epoch,
+        begins_epoch=begins_epoch(command, gate),
         source_version=command.version,
         decided_at=timestamp(command.decided_at),
         phases=command.phases,
@@ -140,6 +140,22 @@ def is_news(command: CopyGate, gate: Gate) -> bool:
     if gate.source == command.source:
         return (command.epoch, command.version) > (gate.epoch, gate.version)
     return gate.decided_at is None or command.decided_at > gate.decided_at
+
+
+def begins_epoch(command: CopyGate, gate: Gate) -> bool:
+    """Says whether a restored source now decides otherwise. What it merely states anew begins nothing."""
+    is_same = (command.decided_at, spans_of(command.phases)) == (gate.decided_at, gate.spans)
+    return gate.source == command.source and command.epoch > gate.epoch and not is_same
+
+
+def closes(copied: GateCopied) -> bool:
+    """Says whether the copy closes its gate as of its decision."""
+    return bool(copied.phases) and copied.phases[0].closed
+
+
+def opens_anew(copied: GateCopied) -> bool:
+    """Says whether a source that was restored to before it closed the gate has opened it: what followed is undone."""
+    return copied.begins_epoch and not closes(copied)
 
 
 def evolve(gate: Gate, fact: GateCopied, at: datetime) -> Gate:

@@ -36,13 +36,13 @@ select 'analyze ' || string_agg(quote_ident(tablename), ', ') from pg_tables whe
 
 @dataclass(frozen=True, slots=True)
 class ReadModel:
-    """`tables`: a .sql file that creates them, with the indexes that statements need; `indexes`: one with those that
+    """`tables`: .sql files that create them, with the indexes that statements need; `indexes`: one with those that
     only queries need, which a rebuild makes when the rows are there. `statements`: by name; `writes`: by fact;
     `ignores`: facts that change no row. A fact in neither stops the projection. `revision`: raised when the same facts
     come to other values, which the SQL does not show (tests/contract/test_rows.py notices).
     """
 
-    tables: Path
+    tables: Sequence[Path]
     statements: Mapping[str, str]
     writes: Writes
     ignores: Sequence[type[Message]] = ()
@@ -52,7 +52,7 @@ class ReadModel:
     @property
     def definition(self) -> str:
         """Tells one definition of the rows from another."""
-        text = self.tables.read_text() + (self.indexes.read_text() if self.indexes else "")
+        text = "".join(path.read_text() for path in [*self.tables, *([self.indexes] if self.indexes else [])])
         text += "".join(f"{name}{sql}" for name, sql in sorted(self.statements.items()))
         return hashlib.sha256(f"{text}{self.revision}".encode()).hexdigest()
 
@@ -71,7 +71,8 @@ async def create(
         await connection.execute(CHECKPOINT)
         if await connection.fetchval("select true from read_model_checkpoint"):
             return
-        await connection.execute(model.tables.read_text())
+        for tables in model.tables:
+            await connection.execute(tables.read_text())
         if with_indexes:
             await create_indexes(connection, model)
         await connection.execute(

@@ -34,11 +34,15 @@ from kernel.store.connections import close, connect, unavailable
 from kernel.store.interface import TimerDue
 from kernel.store.postgres import PostgresStore
 from kernel.timers import Timers
+from kernel.voiding import Voiding
 from kernel.watched_clock import GatesInTime, WatchedClock
 
 # Facts that no gate waits for let a lane that was woken with them go first, and wait for each other: a fetch costs more
 # than a fact.
 OUTSIDE_LANES = ConsumerLimits(give_way_seconds=0.02, gather_seconds=0.05)
+
+
+VOIDING_SECONDS = 1.0  # between two looks for a restored source
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +167,20 @@ class Parts:
 
         def steps() -> list[Steps]:
             timers = Timers(self.store, self.path, work.timers, self.clock, self._metrics)
-            return [
+            steps: list[Steps] = [
                 OwnReactions(self.store, types, work.own_reactions, self._effects(), self.clock),
                 AtMostEvery(timers, TIMERS_SECONDS),
             ]
+            if self._definition.gates_consumer:
+                steps.append(AtMostEvery(self._voiding(), VOIDING_SECONDS))
+            return steps
 
         return Following(self._url, self._definition.name, self.store, steps, self.clock.check)
+
+    def _voiding(self) -> Voiding:
+        name, consumer = self._definition.name, self._definition.gates_consumer
+        foreign = self._definition.foreign_facts
+        return Voiding(self._url, name, consumer, foreign, self.store, self.path, self.clock)
 
     def _consumer(self, foreign: ForeignFacts) -> Consumer:
         settings = ConsumerSettings(self._url, self._settings.kafka, self._definition.name, self._settings.cell)

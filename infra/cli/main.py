@@ -9,6 +9,7 @@ from infra.cli import (
     consumers,
     database,
     figures,
+    gates,
     importing,
     lag,
     mending,
@@ -68,6 +69,7 @@ for each in (
     sources.sources,
     topics.topics,
     relay.relay,
+    gates.gates,
     database.database,
     token.token,
 ):

@@ -22,3 +22,9 @@ select consumer, count(*) as keys from parked_keys group by consumer
 
 -- name: redrives
 select consumer, topic, key from parked_keys where redrive_requested_at is not null
+
+-- name: facts_from
+select position, version, fact from facts where position > $1 and position <= $2 order by position limit $3
+
+-- name: gate_copies
+select subject, source, epoch, version from gate_copies where source like $1 and source_type = any ($2::text[])

@@ -4,7 +4,9 @@ import asyncio
 
 import click
 
+from infra.cli.comparing import lanes_of
 from infra.cli.errors import FAILED, CommandError
+from infra.cli.gates import show_differences, verified
 from infra.cli.operations import tell, who_asks, yes_option
 from infra.cli.store import connected
 from infra.cli.where import SERVICE, database_option
@@ -28,9 +30,15 @@ def reconcile(service: str, database_url: str) -> None:
     """After SERVICE's database was restored from a backup: raise its epoch, so that its relay may publish again.
 
     Facts that were published after the backup are lost to the store, and new ones get their positions. A new epoch
-    keeps consumers from taking the new ones for those. Stop the relay first; start it afterwards.
+    keeps consumers from taking the new ones for those. Stop the relay first; start it afterwards: it states every
+    standing, age and enrolment anew, and copies of what was lost are void. The copies that differ until then are shown.
     """
     click.echo(f"epoch {asyncio.run(_reconcile(database_url, service))}")
+    if not lanes_of(service):
+        return
+    differences = verified(database_url, service, None, 0)
+    show_differences(differences, "table")
+    click.echo(f"{len(differences)} copies to be stated anew. Start the relay, then: holdspace gates verify {service}")
 
 
 @relay.command("republish")

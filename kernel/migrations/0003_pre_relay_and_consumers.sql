@@ -7,10 +7,12 @@ create table store_identity (
 );
 insert into store_identity (epoch) values (1);
 
--- Everything up to this position has been acknowledged by Kafka.
+-- Everything up to this position has been acknowledged by Kafka. In an epoch above the restated one, the state of every
+-- subject up to it has still to be stated anew.
 create table relay_checkpoint (
-    singleton boolean primary key default true check (singleton),
-    position  bigint not null
+    singleton      boolean primary key default true check (singleton),
+    position       bigint  not null,
+    restated_epoch integer not null default 1
 );
 insert into relay_checkpoint (position) values (0);
 

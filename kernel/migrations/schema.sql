@@ -445,6 +445,7 @@ CREATE TABLE {service}.reaction_checkpoints (
 CREATE TABLE {service}.relay_checkpoint (
     singleton boolean DEFAULT true NOT NULL,
     "position" bigint NOT NULL,
+    restated_epoch integer DEFAULT 1 NOT NULL,
     CONSTRAINT relay_checkpoint_singleton_check CHECK (singleton)
 );
 

@@ -15,6 +15,7 @@ from kernel.errors import Poison
 from kernel.facts import FactTypes, UnknownFactType, open_envelopes
 from kernel.relay.headers import encode, microseconds
 from kernel.relay.publisher import Batches, Outgoing, Publisher, publisher
+from kernel.relay.restating import restate
 from kernel.relay.restored import refuse_restored
 from kernel.relay.session import RelaySession, relay_session
 from kernel.relay.source import READ_EPOCH, Source
@@ -112,6 +113,7 @@ class Relay:
     ) -> None:
         self._settings = settings
         self._topics: Mapping[str, str] = {fact_type.name: fact_type.topic for fact_type in fact_types}
+        self._states = {fact_type.name: fact_type.topic for fact_type in fact_types if fact_type.tells_state}
         self._metrics = metrics
         self._jitter = jitter
         self._watermarks_written = True  # as far as is known
@@ -150,6 +152,7 @@ class Relay:
             try:
                 async with publisher(self._settings.kafka, topics) as kafka:
                     await refuse_restored(kafka, session, source)
+                    await restate(kafka, session, source, epoch, self._states)
                     await self._relay_pages(session, kafka, source)
             except* KafkaError as errors:
                 self._failed(repr(errors.exceptions[0]))

@@ -29,7 +29,7 @@ def under_age_row(_: StoredFact, fact: ClientFoundUnderAge) -> tuple[object, ...
 
 READ_MODEL = ReadModel(
     revision=3,
-    tables=HERE / "read_model.sql",
+    tables=[HERE / "read_model.sql"],
     statements=queries(HERE / "projections.sql"),
     writes={
         VerificationRequested: [Each("set_state", lambda _, fact: (fact.client_id, State.PENDING.value))],

@@ -13,6 +13,7 @@ from holdspace.messaging.v1.events_pb2 import (
     TherapistImported,
 )
 from kernel.facts import instant
+from kernel.gate_copies import GATE_STATEMENTS, GATE_TABLES, GATE_WRITES
 from kernel.projected import AddOfStream, Each, LastOfStream
 from kernel.read_model import ReadModel
 from kernel.replay import StoredFact
@@ -34,10 +35,11 @@ def latest_at(fact: StoredFact, sent: MessageSent) -> datetime:
 
 
 READ_MODEL = ReadModel(
-    tables=HERE / "read_model.sql",
+    tables=[HERE / "read_model.sql", GATE_TABLES],
     indexes=HERE / "read_model_indexes.sql",
-    statements=queries(HERE / "projections.sql"),
+    statements={**queries(HERE / "projections.sql"), **GATE_STATEMENTS},
     writes={
+        GateCopied: GATE_WRITES,
         ConversationOpened: [AddOfStream("conversations", CONVERSATION, opened_row, "count_messages")],
         MessageSent: [
             LastOfStream(
@@ -49,6 +51,6 @@ READ_MODEL = ReadModel(
         MessagesWithheld: [Each("withhold", lambda _, m: (m.conversation_id, list(m.sequences)))],
         MessagesRestored: [Each("restore", lambda _, m: (m.conversation_id, list(m.sequences)))],
     },
-    ignores=[GateCopied, TherapistImported],
+    ignores=[TherapistImported],
     revision=5,
 )

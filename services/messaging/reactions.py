@@ -18,6 +18,7 @@ from holdspace.scheduling.v1.events_pb2 import EnrolmentWithdrawn, TherapistEnro
 from kernel.consumers.records import ForeignFact
 from kernel.facts import instant
 from kernel.foreign import OnForeign, copied_gate
+from kernel.gates import closes, opens_anew
 from kernel.own_facts import OwnFact
 from kernel.queries import Queries
 from kernel.reactions import OnOwn
@@ -55,7 +56,7 @@ REACTIONS = [
 def undoes(copied: GateCopied) -> bool:
     """A reinstatement gives back what was withheld; so does a source restored to before it closed the gate."""
     reinstated = copied.source_type == ClientReinstated.DESCRIPTOR.full_name
-    return reinstated or (copied.begins_epoch and not copied.phases[0].closed)
+    return reinstated or opens_anew(copied)
 
 
 def own_reactions(queries: Queries, messages: Messages) -> list[OnOwn]:
@@ -75,7 +76,7 @@ async def hold_back_or_give_back(
     if undoes(copied):
         await queries.reached(fact.position)
         return [RestoreMessages(row["conversation_id"], now) for row in await queries.rows("withheld", copied.subject)]
-    if copied.phases[0].closed:
+    if closes(copied):
         await queries.reached(fact.position)
         since = instant(copied.decided_at)
         rows = await queries.rows("of_client", copied.subject)

@@ -23,6 +23,7 @@ from holdspace.moderation.v1.private_pb2 import (
     ContactSeen,
     ReportWeighed,
 )
+from kernel.gate_copies import GATE_STATEMENTS, GATE_TABLES, GATE_WRITES
 from kernel.projected import Add, Last
 from kernel.read_model import ReadModel
 from kernel.replay import StoredFact
@@ -59,11 +60,12 @@ def decision_row(fact: StoredFact, decided: ReportDecided) -> tuple[object, ...]
 
 
 READ_MODEL = ReadModel(
-    revision=2,
-    tables=HERE / "read_model.sql",
+    revision=3,
+    tables=[HERE / "read_model.sql", GATE_TABLES],
     indexes=HERE / "read_model_indexes.sql",
-    statements=queries(HERE / "projections.sql"),
+    statements={**queries(HERE / "projections.sql"), **GATE_STATEMENTS},
     writes={
+        GateCopied: GATE_WRITES,
         ClientReported: [Add("reports", REPORT, report_row)],
         ReportDecided: [Last("decide_reports", attrgetter("report_id"), decision_row)],
         ContactSeen: [Add("contacts", CONTACT, lambda _, seen: (seen.client_id, seen.therapist_id))],
@@ -82,6 +84,5 @@ READ_MODEL = ReadModel(
         BookingLost,
         BadFaithFound,
         BadFaithWithdrawn,
-        GateCopied,
     ],
 )

@@ -84,7 +84,7 @@ NOTE_PARTIES: Sequence[Write] = [
 ]
 
 READ_MODEL = ReadModel(
-    tables=HERE / "read_model.sql",
+    tables=[HERE / "read_model.sql"],
     indexes=HERE / "read_model_indexes.sql",
     statements=queries(HERE / "projections.sql"),
     writes={

@@ -26,6 +26,7 @@ from holdspace.scheduling.v1.service_pb2 import (
     BookingStatus,
 )
 from kernel.facts import instant
+from kernel.gate_copies import GATE_STATEMENTS, GATE_TABLES, GATE_WRITES
 from kernel.projected import Add, Each, Last
 from kernel.read_model import ReadModel
 from kernel.replay import StoredFact
@@ -68,10 +69,11 @@ def becomes(
 
 READ_MODEL = ReadModel(
     revision=3,
-    tables=HERE / "read_model.sql",
+    tables=[HERE / "read_model.sql", GATE_TABLES],
     indexes=HERE / "read_model_indexes.sql",
-    statements=queries(HERE / "projections.sql"),
+    statements={**queries(HERE / "projections.sql"), **GATE_STATEMENTS},
     writes={
+        GateCopied: GATE_WRITES,
         TherapistEnrolled: [Each("enrol", lambda _, enrolled: (enrolled.therapist_id,))],
         EnrolmentWithdrawn: [Each("withdraw", lambda _, withdrawn: (withdrawn.therapist_id,))],
         ContactHoursPublished: [Each("publish_hours", hours_row)],
@@ -84,5 +86,5 @@ READ_MODEL = ReadModel(
         BookingRestored: [Last("set_status", BY_BOOKING, becomes(BOOKING_STATUS_CONFIRMED))],
         SessionStarted: [Last("set_status", BY_BOOKING, becomes(BOOKING_STATUS_STARTED))],
     },
-    ignores=[GateCopied, BookingNotRestored, BookingsSetAside, BookingsTakenUp],
+    ignores=[BookingNotRestored, BookingsSetAside, BookingsTakenUp],
 )

@@ -33,6 +33,7 @@ from holdspace.scheduling.v1.private_pb2 import BookingsSetAside, BookingsTakenU
 from kernel.consumers.records import ForeignFact
 from kernel.facts import instant
 from kernel.foreign import OnForeign, copied_gate
+from kernel.gates import closes, opens_anew
 from kernel.own_facts import OwnFact
 from kernel.reactions import OnOwn
 from kernel.routes import Command
@@ -104,7 +105,7 @@ async def set_aside_or_take_up(store: EventStore, fact: OwnFact, now: datetime) 
         return []
     if undoes(copied):
         return [TakeBookingsUp(copied.subject, now)]
-    if copied.phases[0].closed:
+    if closes(copied):
         streams = await store.holders(client_resource(copied.subject), instant(copied.decided_at))
         return [SetBookingsAside(copied.subject, tuple(map(booking_of, streams)), now)]
     return []
@@ -113,7 +114,7 @@ async def set_aside_or_take_up(store: EventStore, fact: OwnFact, now: datetime) 
 def undoes(copied: GateCopied) -> bool:
     """A reinstatement gives back what was set aside; so does a source restored to before it closed the gate."""
     reinstated = copied.source_type == ClientReinstated.DESCRIPTOR.full_name
-    return reinstated or (copied.begins_epoch and not copied.phases[0].closed)
+    return reinstated or opens_anew(copied)
 
 
 async def cancel(fact: OwnFact, now: datetime) -> Sequence[Command]:

@@ -14,6 +14,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 from google.protobuf.message import Message
 
+from holdspace.kernel.v1.gate_pb2 import Phase
 from holdspace.kernel.v1.options_pb2 import fact as fact_option
 from kernel.facts import FactTypes, Origin
 from kernel.relay.headers import Headers
@@ -24,21 +25,29 @@ SERVICE = "messaging"
 SOURCE = f"{SERVICE}/main/1"
 PARTITIONS = 4
 START = datetime(2026, 1, 1, tzinfo=UTC)
+DEPENDENCIES = ["holdspace/kernel/v1/options.proto", "holdspace/kernel/v1/gate.proto"]
 ORIGIN = Origin(service="test")
 
 
 class Vocabulary:
-    """Three published types on one topic (Noted, Mentioned, Surprising), a private one (Kept); all: subject, number."""
+    """Four published types on one topic (Noted, Mentioned, Surprising, and Stated, which tells a state), a private one
+    (Kept); all: subject, number.
+    """
 
     def __init__(self, topic: str) -> None:
         self.topic = topic
         file = descriptor_pb2.FileDescriptorProto(
-            name=f"{topic}.proto", package=topic, syntax="proto3", dependency=["holdspace/kernel/v1/options.proto"]
+            name=f"{topic}.proto", package=topic, syntax="proto3", dependency=DEPENDENCIES
         )
-        for name in ("Noted", "Mentioned", "Surprising", "Kept"):
+        for name in ("Noted", "Mentioned", "Surprising", "Stated", "Kept"):
             message = file.message_type.add(name=name)
             message.field.add(name="subject", number=1, type=FieldDescriptorProto.TYPE_STRING, label=1)
             message.field.add(name="number", number=2, type=FieldDescriptorProto.TYPE_INT64, label=1)
+            if name == "Stated":
+                phase = f".{Phase.DESCRIPTOR.full_name}"
+                message.field.add(
+                    name="phases", number=3, type=FieldDescriptorProto.TYPE_MESSAGE, type_name=phase, label=3
+                )
             declared = message.options.Extensions[fact_option]
             if name != "Kept":
                 declared.topic, declared.key = topic, "subject"
@@ -50,7 +59,7 @@ class Vocabulary:
         self.types = FactTypes(module)
         by_name = {each.name.rpartition(".")[2]: each.message for each in self.types}
         self.Noted, self.Mentioned = by_name["Noted"], by_name["Mentioned"]
-        self.Surprising, self.Kept = by_name["Surprising"], by_name["Kept"]
+        self.Surprising, self.Stated, self.Kept = by_name["Surprising"], by_name["Stated"], by_name["Kept"]
 
     def seal(self, payload: Message, *, imported_from: str = "") -> bytes:
         origin = Origin(service="test", imported_from=imported_from)
@@ -121,12 +130,15 @@ async def owner(database_url: str) -> asyncpg.Connection:
     return await connect(database_url, role=f"{SERVICE}_owner", search_path=SERVICE, **limits)
 
 
-async def record_facts(database_url: str, facts: Sequence[bytes]) -> None:
-    """Appends to the store as the append function does: dense positions, one commit, a notification after it."""
+async def record_facts(database_url: str, facts: Sequence[bytes], streams: Sequence[str] = ()) -> None:
+    """Appends to the store as the append function does: dense positions, one commit, a notification after it.
+    `streams`: of each fact its own; else all are in one.
+    """
     connection = await owner(database_url)
     try:
         head = await connection.fetchval("select coalesce(max(position), 0) from facts")
-        rows = [(head + n, "stream", head + n, datetime.now(UTC), fact) for n, fact in enumerate(facts, 1)]
+        names = streams or ["stream"] * len(facts)
+        rows = [(head + n, names[n - 1], head + n, datetime.now(UTC), fact) for n, fact in enumerate(facts, 1)]
         await connection.copy_records_to_table(
             "facts", records=rows, columns=("position", "stream", "version", "recorded_at", "fact")
         )

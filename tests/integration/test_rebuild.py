@@ -158,8 +158,8 @@ async def test_a_read_model_with_another_definition_is_built_again_by_itself(
     live: asyncpg.Connection, database_url: str, tmp_path: Path
 ) -> None:
     tables = tmp_path / "read_model.sql"
-    tables.write_text(READ_MODEL.tables.read_text() + "alter table conversations add note text default 'new';\n")
-    changed = replace(READ_MODEL, tables=tables)
+    tables.write_text(READ_MODEL.tables[0].read_text() + "alter table conversations add note text default 'new';\n")
+    changed = replace(READ_MODEL, tables=[tables])
     identity = "select 'messaging_read.conversations'::regclass::oid"
     old = await live.fetchval(identity)
 

@@ -187,6 +187,34 @@ async def test_what_a_topic_made_anew_lacks_is_published_again_and_taken_once(ma
     assert seen.numbers == {f"s{n}": [n] for n in range(40)}
 
 
+@pytest.mark.rule("MO5", "AV4")
+async def test_after_a_reconcile_the_last_state_of_every_stream_is_sent_anew_and_nothing_twice(made: Bench) -> None:
+    words = made.vocabulary
+
+    async def state(*subjects: str, first: int) -> None:
+        facts = [words.seal(words.Stated(subject=s, number=n)) for n, s in enumerate(subjects, first)]
+        await record_facts(made.database_url, facts, [f"stream-{s}" for s in subjects])
+
+    async def of_epoch(epoch: int) -> list[int]:
+        headers = [decode(record.headers) for record in await made.records()]
+        return sorted(each.position for each in headers if each.source == f"{SERVICE}/main/{epoch}")
+
+    await state("a", "b", "a", "c", first=1)
+    await record_facts(made.database_url, words.notes(6, 2))
+    await state("b", first=11)
+    await relay_all(made, 11)
+    await made.connection.execute("delete from facts where position > 10")
+    await made.connection.execute("update relay_checkpoint set position = 8")
+    assert await reconcile(made.connection, SERVICE) == 2
+    await relay_all(made, 10)
+
+    assert await of_epoch(2) == [2, 3, 4, 9, 10]  # the last states up to the checkpoint, then what comes after it
+    assert await made.connection.fetchval("select restated_epoch from relay_checkpoint") == 2
+    await state("c", first=11)
+    await relay_all(made, 11)
+    assert await of_epoch(2) == [2, 3, 4, 9, 10, 11]  # once in an epoch
+
+
 async def test_an_active_relay_is_not_reconciled(made: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kernel.relay.source.RECONCILE_LOCK_SECONDS", 0.2)
     async with relay_session(made.database_url, SERVICE):

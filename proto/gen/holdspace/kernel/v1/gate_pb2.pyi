@@ -79,13 +79,15 @@ class GateCopied(_message.Message):
     epoch: _builtins.int
     """The source's epoch: it rises when the source was restored from a backup, and versions may then repeat."""
     begins_epoch: _builtins.bool
-    """The first copy of a higher epoch: what an earlier epoch said of the subject may never have been decided."""
+    """The first copy of a higher epoch, and it says otherwise: what the copy before it says was lost in a restore."""
     @_builtins.property
     def decided_at(self) -> _timestamp_pb2.Timestamp:
         """When the source decided it."""
 
     @_builtins.property
-    def phases(self) -> _containers.RepeatedCompositeFieldContainer[Global___Phase]: ...
+    def phases(self) -> _containers.RepeatedCompositeFieldContainer[Global___Phase]:
+        """None: the source was restored to before it decided anything."""
+
     def __init__(
         self,
         *,
