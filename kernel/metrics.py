@@ -245,3 +245,25 @@ class MetricsEndpoint:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+class VerifiedGates:
+    """What `holdspace gates verify` found, for a scrape of its own."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._differences = Gauge(
+            "holdspace_gate_differences",
+            "Copies of gates that differ from their source, at the last `holdspace gates verify`.",
+            ["source"],
+            registry=registry,
+        )
+        self._verified = Gauge(
+            "holdspace_gates_verified_timestamp_seconds",
+            "When `holdspace gates verify` was last run.",
+            ["source"],
+            registry=registry,
+        )
+
+    def verified(self, source: str, differences: int) -> None:
+        self._differences.labels(source).set(differences)
+        self._verified.labels(source).set_to_current_time()

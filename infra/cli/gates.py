@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
+from prometheus_client import CollectorRegistry, write_to_textfile
 
 from infra.cli.comparing import Decided, Difference, lanes_of, lasting
 from infra.cli.errors import FAILED, CommandError
@@ -13,6 +13,7 @@ from infra.cli.output import output_option, show
 from infra.cli.progress import showing
 from infra.cli.where import SERVICE, database_option
 from infra.database import SERVICES
+from kernel.metrics import VerifiedGates
 
 COLUMNS = ("service", "topic", "subject", "source_holds", "copy_says")
 WITHIN_SECONDS = 10.0
@@ -81,16 +82,9 @@ def show_differences(differences: Sequence[Difference], output: str) -> None:
 
 def write_metrics(path: Path, found: dict[str, list[Difference]]) -> None:
     registry = CollectorRegistry()
-    gauge = Gauge(
-        "holdspace_gate_differences",
-        "Copies of gates that differ from their source, at the last `holdspace gates verify`.",
-        ["source"],
-        registry=registry,
-    )
-    checked = Gauge("holdspace_gates_verified_timestamp_seconds", "When that was.", ["source"], registry=registry)
+    metrics = VerifiedGates(registry)
     for source, differences in found.items():
-        gauge.labels(source).set(len(differences))
-        checked.labels(source).set_to_current_time()
+        metrics.verified(source, len(differences))
     write_to_textfile(str(path), registry)
 
 
