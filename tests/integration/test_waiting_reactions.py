@@ -30,7 +30,7 @@ def a_suspension() -> OwnFact:
         gate="standing",
         subject="client-1",
         source_type=ClientSuspended.DESCRIPTOR.full_name,
-        phases=[Phase(state="SUSPENDED")],
+        phases=[Phase(state="SUSPENDED", closed=True)],
     )
     copied.decided_at.FromDatetime(NOW)
     return OwnFact(POSITION, "gate-standing-client-1", 1, NOW, Envelope(), copied)
