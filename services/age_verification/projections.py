@@ -28,7 +28,7 @@ def under_age_row(_: StoredFact, fact: ClientFoundUnderAge) -> tuple[object, ...
 
 
 READ_MODEL = ReadModel(
-    revision=3,
+    revision=4,
     tables=[HERE / "read_model.sql"],
     statements=queries(HERE / "projections.sql"),
     writes={

@@ -52,5 +52,5 @@ READ_MODEL = ReadModel(
         MessagesRestored: [Each("restore", lambda _, m: (m.conversation_id, list(m.sequences)))],
     },
     ignores=[TherapistImported],
-    revision=5,
+    revision=6,
 )

@@ -97,6 +97,6 @@ READ_MODEL = ReadModel(
         WaitRestated: STATE_WAIT,
         WaitWithdrawn: [All("supersede", lambda fact, of: (fact.position, of.conversation_id, of.opening_sequence))],
     },
-    revision=3,
+    revision=4,
     ignores=[ReportNoted, DecisionNoted, StandingNoted, ConversationEvaluated],
 )

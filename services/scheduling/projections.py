@@ -68,7 +68,7 @@ def becomes(
 
 
 READ_MODEL = ReadModel(
-    revision=3,
+    revision=4,
     tables=[HERE / "read_model.sql", GATE_TABLES],
     indexes=HERE / "read_model_indexes.sql",
     statements={**queries(HERE / "projections.sql"), **GATE_STATEMENTS},

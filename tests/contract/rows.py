@@ -43,8 +43,9 @@ def digest_of(model: ReadModel, message: type[Any]) -> str:
 
 
 def names(write: Write) -> str:
-    """Returns what the write is, without the function that makes its values."""
-    return repr([getattr(write, field) for field in write.__slots__ if field != "values"])
+    """Returns what the write is, without its functions: those have other names in each process."""
+    values = [getattr(write, field) for field in write.__slots__]
+    return repr([value for value in values if not callable(value)])
 
 
 def written() -> dict[str, Service]:
