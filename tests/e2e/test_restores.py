@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, timedelta
 
 import pytest
 from click.testing import CliRunner
@@ -14,6 +15,7 @@ from holdspace.moderation.v1.service_pb2 import (
     SuspendClientRequest,
     WarnClientRequest,
 )
+from holdspace.response_sla.v1.service_pb2 import GetFiguresRequest, GetFiguresResponse
 from holdspace.scheduling.v1.service_pb2 import BOOKING_STATUS_CONFIRMED
 from infra.cli.main import holdspace
 from infra.demo.world import World, fresh, refusal, tomorrow, until
@@ -134,6 +136,47 @@ async def test_after_a_restore_of_moderation_every_gate_is_what_moderation_holds
     await eventually(lambda: writes(world, unlifted, therapist))
     code, told = await operate("gates", "verify", "moderation", *database)
     assert code == 0, told
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.rule("SL8")
+async def test_after_a_restore_of_messaging_waits_are_those_of_the_messages_it_holds(
+    platform: Platform, world: World
+) -> None:
+    [therapist] = await enrolled(world, "forgotten-therapist")
+    client = world.person("forgotten")
+    first = await until(lambda: world.write(client, therapist))
+    backup = Backup("messaging")
+    await eventually(lambda: _figures(world, therapist, answered=0, opened=1))
+    await backup.take(platform.database_url)
+    for sender in (therapist, client, therapist):  # lost, with the sequences 2 to 4
+        await world.write(client, therapist, sender)
+    await eventually(lambda: _figures(world, therapist, answered=2, opened=0))
+
+    await _restore(platform, backup)
+    assert (await until(lambda: world.write(client, therapist))).sequence == 2
+    await eventually(lambda: _figures(world, therapist, answered=0, opened=1), 40)
+    reply = await world.write(client, therapist, therapist)
+    assert reply.sequence == 3
+    told = await eventually(lambda: _figures(world, therapist, answered=1, opened=0))
+    took = reply.accepted_at.ToDatetime(UTC) - first.accepted_at.ToDatetime(UTC)
+    assert told.first.median_ms == took // timedelta(milliseconds=1)
+
+
+async def _restore(platform: Platform, backup: Backup) -> str:
+    """Stops the service, restores and reconciles it, and starts it again. Returns what the operator was told."""
+    process = platform.processes[backup.service]
+    assert await asyncio.to_thread(process.stop) == 0
+    await backup.restore(platform.database_url)
+    code, told = await operate("relay", "reconcile", backup.service, "--yes", "--database-url", platform.database_url)
+    assert code == 0, told
+    await asyncio.to_thread(process.start)
+    return told
+
+
+async def _figures(world: World, therapist: str, *, answered: int, opened: int) -> GetFiguresResponse | None:
+    told = await world.callers.response_sla.GetFigures(GetFiguresRequest(therapist_id=therapist))
+    return told if (told.all.count, told.all.open) == (answered, opened) else None
 
 
 async def _stands(world: World, client: str, booking: str) -> bool:
