@@ -48,7 +48,7 @@ def bind(
     def bound(reaction: OnForeign) -> On:
         async def react(fact: ForeignFact) -> None:
             commands = reaction.react(fact, clock.now())
-            appended = await effects.run(named(consumer, fact, commands), fact.envelope, commands)
+            appended = await effects.run(named(consumer, fact), fact.envelope, commands)
             if any(facts and closes(command) for command, facts in zip(commands, appended, strict=True)):
                 elapsed = clock.now() - instant(fact.envelope.occurred_at)
                 metrics.enforced(max(0.0, elapsed.total_seconds()))  # two clocks: one may be ahead
@@ -85,10 +85,9 @@ def copied_gate(gate: str, subject: str, phases: Any, fact: ForeignFact, now: da
     )
 
 
-def named(consumer: str, fact: ForeignFact, commands: Sequence[Command]) -> str:
-    """Returns the name that effects have. A restored source states the same facts again, and a copy is to follow."""
-    copies = any(isinstance(command, CopyGate) for command in commands)
-    return f"{consumer}/epoch-{fact.epoch}" if copies and fact.epoch > 1 else consumer
+def named(consumer: str, fact: ForeignFact) -> str:
+    """Returns the name that effects have. What a restored source states again is told again: it says what survived."""
+    return f"{consumer}/epoch-{fact.epoch}" if fact.epoch > 1 else consumer
 
 
 def closes(command: Command) -> bool:
