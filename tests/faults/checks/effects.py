@@ -1,0 +1,114 @@
+"""What was accepted is in the store, once, as it was answered; sequences have no gaps; topics hold what stores hold."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from tests.faults.evidence import Evidence, Stored
+from tests.faults.history import History
+from tests.faults.violation import Violation
+
+EFFECTS: dict[str, tuple[str, ...]] = {
+    "SendMessage": ("MessageSent",),
+    "HoldSlot": ("SlotHeld",),
+    "ConfirmBooking": ("BookingConfirmed",),
+    "CancelBooking": ("BookingCancelled",),
+    "EnrolTherapist": ("TherapistEnrolled",),
+    "PublishContactHours": ("ContactHoursPublished",),
+    "ReportClient": ("ClientReported",),
+    "DecideReport": ("ReportDecided",),
+    "BrakeClient": ("ClientBraked",),
+    "SuspendClient": ("ClientSuspended",),
+    "ReinstateClient": ("ClientReinstated",),
+    "SubmitProviderToken": ("AgeAssured", "ClientFoundUnderAge"),
+    "RevokeAssurance": ("AgeAssuranceRevoked",),
+}
+"""By method: the fact, of which an accepted call has exactly one."""
+
+TOLD = ("message_id", "sequence", "conversation_id", "booking_id", "report_id")
+"""Fields of answers that are fields of the fact too."""
+
+
+def what_was_accepted_is_stored_once(history: History, evidence: Evidence) -> Iterator[Violation]:
+    caused = by_cause(evidence)
+    for intention in history.accepted(*EFFECTS):
+        rows = caused.get((intention.service, intention.request_id), [])
+        found = [row for row in rows if row.type in EFFECTS[intention.method]]
+        if len(found) != 1:
+            yield Violation("accepted and stored", intention.name, f"{len(found)} facts")
+        elif wrong := _differences(intention.answer, found[0].payload):
+            yield Violation("accepted and stored", intention.name, f"answered otherwise than stored: {wrong}")
+
+
+def _differences(answer: Any, payload: Any) -> str:
+    names = [name for name in TOLD if all(name in each.DESCRIPTOR.fields_by_name for each in (answer, payload))]
+    return ", ".join(name for name in names if getattr(answer, name) != getattr(payload, name))
+
+
+def a_request_has_one_effect(history: History, evidence: Evidence) -> Iterator[Violation]:
+    """All that one request caused was recorded in one commit; a refused one caused nothing."""
+    caused = by_cause(evidence)
+    for intention in history:
+        rows = caused.get((intention.service, intention.request_id), []) if intention.request_id else []
+        commits = {(row.stream, row.recorded_at) for row in rows}
+        if len(commits) > 1:
+            yield Violation("one effect", intention.name, f"{len(commits)} commits")
+        if rows and intention.answer is None and intention.attempts[-1].code == "FAILED_PRECONDITION":
+            yield Violation(
+                "one effect", intention.name, f"refused ({intention.attempts[-1].reason}), and {rows[0].type}"
+            )
+
+
+def by_cause(evidence: Evidence) -> dict[tuple[str, str], list[Stored]]:
+    found: dict[tuple[str, str], list[Stored]] = defaultdict(list)
+    for service, rows in evidence.stores.items():
+        for row in rows:
+            found[service, row.envelope.cause].append(row)
+    return found
+
+
+def sequences_have_no_gaps(_: History, evidence: Evidence) -> Iterator[Violation]:
+    """Of the messages of a conversation, and of the versions of a stream."""
+    for service, rows in evidence.stores.items():
+        versions: dict[str, list[int]] = defaultdict(list)
+        for row in rows:
+            versions[row.stream].append(row.version)
+        for stream, found in versions.items():
+            if found != list(range(1, len(found) + 1)):
+                yield Violation("sequences", f"{service} {stream}", f"versions {_first_gap(found)}")
+    sequences: dict[str, list[int]] = defaultdict(list)
+    for row in evidence.facts("messaging", "MessageSent"):
+        sequences[row.payload.conversation_id].append(row.payload.sequence)
+    for conversation, found in sequences.items():
+        if found != list(range(1, len(found) + 1)):
+            yield Violation("sequences", f"conversation {conversation}", f"messages {_first_gap(found)}")
+
+
+def _first_gap(found: list[int]) -> str:
+    place = next(place for place, number in enumerate(found, 1) if number != place)
+    return f"{found[place - 1]} in place {place} of {len(found)}"
+
+
+def topics_hold_what_stores_hold(_: History, evidence: Evidence) -> Iterator[Violation]:
+    """Every published fact is on its topic, the same bytes, in the store's order; nothing else of this epoch is."""
+    for service, rows in evidence.stores.items():
+        epoch = evidence.epochs.get(service, 1)
+        stored = {(row.topic, row.position): row for row in rows if row.topic}
+        published: dict[tuple[str, int], bytes] = {}
+        for topic, records in evidence.topics.items():
+            reached: Counter[int] = Counter()
+            for record in records:
+                if (record.service, record.epoch) != (service, epoch):
+                    continue
+                place = (topic, record.position)
+                if place not in published and record.position < reached[record.partition]:
+                    yield Violation("published", f"{topic} {record.partition}/{record.offset}", "out of order")
+                reached[record.partition] = max(reached[record.partition], record.position)
+                if published.setdefault(place, record.fact) != record.fact:
+                    yield Violation("published", f"{topic} {record.position}", "two facts of one position")
+        for (topic, position), row in stored.items():
+            if published.get((topic, position)) != row.fact:
+                what = "other bytes" if (topic, position) in published else "missing"
+                yield Violation("published", f"{topic} {service} {position} {row.type}", f"{what} on the topic")
+        for topic, position in published.keys() - stored.keys():
+            yield Violation("published", f"{topic} {service} {position}", "on the topic and not in the store")
