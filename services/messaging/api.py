@@ -1,7 +1,6 @@
 """Calls of messaging's API to commands and queries."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime
 from typing import Any
 
 import grpc
@@ -34,12 +33,12 @@ from holdspace.messaging.v1.service_pb2 import (
 from kernel.errors import Rejected
 from kernel.facts import timestamp
 from kernel.grpc.call import current_call
-from kernel.grpc.paging import Pages
+from kernel.grpc.paging import NUMBER_MAX, Pages
 from kernel.grpc.reads import Reads
 from kernel.queries import Queries
 from kernel.store.interface import EventStore
 from services.messaging.importing import Importing
-from services.messaging.messages import Messages, StoredMessage
+from services.messaging.messages import Messages, StoredMessage, withheld_from
 from services.messaging.sending import Sending
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -84,18 +83,18 @@ class MessagingApi(service_pb2_grpc.MessagingServiceServicer):
     async def GetConversation(self, request: GetConversationRequest, context: Context) -> GetConversationResponse:
         await self._reads.wait(request.at_least)
         row = await self._conversation(request.conversation_id, request.participant_id)
-        return GetConversationResponse(conversation=conversation_of(row))
+        return GetConversationResponse(conversation=await self._seen_by(request.participant_id, row))
 
     async def ListConversations(self, request: ListConversationsRequest, context: Context) -> ListConversationsResponse:
-        asked = self._pages.of(request, datetime, str)
-        after, after_id = asked.after or (None, "")
+        asked = self._pages.of(request, int)
+        [before] = asked.after or (NUMBER_MAX,)
         await self._reads.wait(request.at_least)
-        rows = await self._queries.rows("conversations", request.participant_id, after, after_id, asked.size + 1)
+        rows = await self._queries.rows("conversations", request.participant_id, before, asked.size + 1)
         shown = rows[: asked.size]
         more = len(rows) > asked.size
         return ListConversationsResponse(
-            conversations=[conversation_of(row) for row in shown],
-            next_page_token=asked.next(shown[-1]["last_message_at"], shown[-1]["conversation_id"]) if more else "",
+            conversations=[await self._seen_by(request.participant_id, row) for row in shown],
+            next_page_token=asked.next(shown[-1]["position"]) if more else "",
         )
 
     async def ListMessages(self, request: ListMessagesRequest, context: Context) -> ListMessagesResponse:
@@ -128,21 +127,22 @@ class MessagingApi(service_pb2_grpc.MessagingServiceServicer):
             raise Rejected("NOT_FOUND", "conversation_id")
         return rows[0]
 
+    async def _seen_by(self, participant_id: str, row: Any) -> Conversation:  # noqa: ANN401 - a row
+        """What is withheld from a side is in neither its count nor its times."""
+        side = side_of(row, participant_id)
+        return Conversation(
+            conversation_id=row["conversation_id"],
+            client_id=row["client_id"],
+            therapist_id=row["therapist_id"],
+            stage=STAGE_ENQUIRY,
+            opened_at=timestamp(row["opened_at"]),
+            last_message_at=timestamp(await self._messages.last_at(row, side)),
+            message_count=row["message_count"] - len(withheld_from(row, side)),
+        )
+
 
 def side_of(conversation: Any, participant_id: str) -> int:  # noqa: ANN401 - a row
     return SIDE_CLIENT if conversation["client_id"] == participant_id else SIDE_THERAPIST
-
-
-def conversation_of(row: Any) -> Conversation:  # noqa: ANN401 - a row
-    return Conversation(
-        conversation_id=row["conversation_id"],
-        client_id=row["client_id"],
-        therapist_id=row["therapist_id"],
-        stage=STAGE_ENQUIRY,
-        opened_at=timestamp(row["opened_at"]),
-        last_message_at=timestamp(row["last_message_at"]),
-        message_count=row["message_count"],
-    )
 
 
 def message_of(message: StoredMessage) -> Message:

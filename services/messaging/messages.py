@@ -5,14 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from holdspace.messaging.v1.events_pb2 import SIDE_CLIENT, SIDE_THERAPIST, MessageSent, Side, TherapistImported
+from holdspace.messaging.v1.events_pb2 import SIDE_CLIENT, SIDE_THERAPIST, MessageSent, Side
 from kernel.facts import FactTypes, instant
 from kernel.queries import Queries
 from services.messaging.app import conversation_stream
 from services.messaging.domain.conversation import writer
-
-TAIL_FACTS = 100
-VERSION_MAX = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +20,12 @@ class StoredMessage:
     sent: MessageSent
     side: Side.ValueType
     withheld: bool
+
+
+def withheld_from(conversation: Mapping[str, Any], side: int) -> Sequence[int]:
+    """Returns the sequences that a side does not see."""
+    withheld: Sequence[int] = conversation["withheld_from_client" if side == SIDE_CLIENT else "withheld_from_therapist"]
+    return withheld
 
 
 class _Fact(NamedTuple):
@@ -45,11 +48,18 @@ class Messages:
 
         Raises StoreUnavailable.
         """
-        withheld, last = set(conversation["withheld"]), conversation["message_count"]
+        last = conversation["message_count"]
+        hidden = set(withheld_from(conversation, side))
+        withheld = {*conversation["withheld_from_client"], *conversation["withheld_from_therapist"]}
         found: list[StoredMessage] = []
-        # A conversation begins with another fact than a message, so a message's version is above its sequence.
-        version, sequence = after_sequence + 1, after_sequence
-        while sequence < last and len(found) < messages_max:
+        version, sequence = 0, after_sequence
+        while len(found) < messages_max:
+            while sequence + 1 in hidden:
+                sequence += 1
+            if sequence >= last:
+                break
+            # A conversation begins with another fact than a message, so a message's version is above its sequence.
+            version = max(version, sequence + 1)
             facts = await self._facts("facts_after", conversation["conversation_id"], version, messages_max)
             if not facts:
                 break
@@ -57,30 +67,23 @@ class Messages:
             for _, at, sent in facts:
                 if isinstance(sent, MessageSent) and sequence < sent.sequence <= last:
                     sequence = sent.sequence
-                    by = SIDE_CLIENT if writer(sent) == conversation["client_id"] else SIDE_THERAPIST
-                    message = StoredMessage(at, sent, by, sequence in withheld)
-                    if not message.withheld or message.side == side:
-                        found.append(message)
+                    if sequence not in hidden:
+                        by = SIDE_CLIENT if writer(sent) == conversation["client_id"] else SIDE_THERAPIST
+                        found.append(StoredMessage(at, sent, by, sequence in withheld))
         return found[:messages_max]
 
-    async def sent_by_client_since(self, conversation_id: str, since: datetime) -> Sequence[int]:
-        """Returns the sequences of what its client sent from the instant on, but for what was imported.
-
-        Times rise with versions but for what was imported, so it reads from the end. Raises StoreUnavailable.
-        """
-        found: list[int] = []
-        version = VERSION_MAX
-        while facts := await self._facts("facts_before", conversation_id, version, TAIL_FACTS):
-            version = facts[-1].version
-            for _, at, sent in facts:
-                is_message = isinstance(sent, MessageSent)
-                if isinstance(sent, TherapistImported) or (is_message and sent.HasField("imported")):
-                    continue
-                if at < since:
-                    return found
-                if is_message and sent.sender == SIDE_CLIENT:
-                    found.append(sent.sequence)
-        return found
+    async def last_at(self, conversation: Mapping[str, Any], side: int) -> datetime:
+        """Returns when the last message was sent that the side may see. Raises StoreUnavailable."""
+        withheld, last = set(withheld_from(conversation, side)), conversation["message_count"]
+        sequence = last
+        while sequence in withheld:
+            sequence -= 1
+        seen = [] if sequence == last else await self.page(conversation, side, sequence - 1, 1)
+        if not seen:
+            at: datetime = conversation["last_message_at"]
+            return at
+        imported = seen[0].sent.imported
+        return instant(imported.latest_at) if imported.HasField("latest_at") else seen[0].at
 
     async def _facts(self, query: str, conversation_id: str, version: int, facts_max: int) -> Sequence[_Fact]:
         rows = await self._queries.rows(query, conversation_stream(conversation_id), version, facts_max)

@@ -12,6 +12,7 @@ from holdspace.messaging.v1.events_pb2 import (
     RolesTurned,
     TherapistImported,
 )
+from holdspace.messaging.v1.private_pb2 import GapSearched, MeasuresLifted
 from kernel.facts import instant
 from kernel.gate_copies import GATE_STATEMENTS, GATE_TABLES, GATE_WRITES
 from kernel.projected import AddOfStream, Each, LastOfStream
@@ -21,12 +22,20 @@ from kernel.sql import queries
 
 HERE = Path(__file__).parent
 
-CONVERSATION = ("conversation_id", "client_id", "therapist_id", "opened_at", "message_count", "last_message_at")
+CONVERSATION = (
+    "conversation_id",
+    "client_id",
+    "therapist_id",
+    "position",
+    "opened_at",
+    "message_count",
+    "last_message_at",
+)
 
 
 def opened_row(fact: StoredFact, opened: ConversationOpened) -> tuple[object, ...]:
     at = fact.occurred_at
-    return (opened.conversation_id, opened.client_id, opened.therapist_id, at, 0, at)
+    return (opened.conversation_id, opened.client_id, opened.therapist_id, fact.position, at, 0, at)
 
 
 def latest_at(fact: StoredFact, sent: MessageSent) -> datetime:
@@ -48,9 +57,9 @@ READ_MODEL = ReadModel(
             )
         ],
         RolesTurned: [Each("turn_roles", lambda _, t: (t.conversation_id, t.client_id, t.therapist_id))],
-        MessagesWithheld: [Each("withhold", lambda _, m: (m.conversation_id, list(m.sequences)))],
-        MessagesRestored: [Each("restore", lambda _, m: (m.conversation_id, list(m.sequences)))],
+        MessagesWithheld: [Each("withhold", lambda _, m: (m.conversation_id, list(m.sequences), m.measure.person_id))],
+        MessagesRestored: [Each("restore", lambda _, m: (m.conversation_id, list(m.sequences), m.lift.person_id))],
     },
-    ignores=[TherapistImported],
-    revision=6,
+    ignores=[TherapistImported, GapSearched, MeasuresLifted],
+    revision=7,
 )

@@ -4,12 +4,25 @@ from unnest($1::text[], $2::bigint[], $3::timestamptz[]) counted (conversation_i
 where c.conversation_id = counted.conversation_id
 
 -- name: turn_roles
-update conversations set client_id = $2, therapist_id = $3 where conversation_id = $1
+update conversations set
+    client_id = $2,
+    therapist_id = $3,
+    withheld_from_client = case when client_id = $2 then withheld_from_client else withheld_from_therapist end,
+    withheld_from_therapist = case when client_id = $2 then withheld_from_therapist else withheld_from_client end
+where conversation_id = $1
 
 -- name: withhold
-update conversations set withheld = array(select unnest(withheld) union select unnest($2::bigint[]) order by 1)
+update conversations set
+    withheld_from_client = case when client_id = $3 then withheld_from_client else array(
+        select unnest(withheld_from_client) union select unnest($2::bigint[]) order by 1) end,
+    withheld_from_therapist = case when client_id <> $3 then withheld_from_therapist else array(
+        select unnest(withheld_from_therapist) union select unnest($2::bigint[]) order by 1) end
 where conversation_id = $1
 
 -- name: restore
-update conversations set withheld = array(select unnest(withheld) except select unnest($2::bigint[]) order by 1)
+update conversations set
+    withheld_from_client = case when client_id = $3 then withheld_from_client else array(
+        select unnest(withheld_from_client) except select unnest($2::bigint[]) order by 1) end,
+    withheld_from_therapist = case when client_id <> $3 then withheld_from_therapist else array(
+        select unnest(withheld_from_therapist) except select unnest($2::bigint[]) order by 1) end
 where conversation_id = $1

@@ -4,7 +4,7 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from holdspace.kernel.v1.envelope_pb2 import Envelope
-from holdspace.messaging.v1 import events_pb2
+from holdspace.moderation.v1 import private_pb2
 from kernel.facts import FactType
 from tests.architecture import protos
 from tests.contract import golden
@@ -48,10 +48,10 @@ def test_a_changed_byte_or_a_renamed_value_would_be_seen() -> None:
 
 @pytest.mark.parametrize("change", ["taken out", "renumbered"])
 def test_a_field_that_was_taken_out_or_renumbered_would_be_seen(change: str) -> None:
-    example = golden.read("holdspace.messaging.v1.MessagesRestored")[0]
+    example = golden.read("holdspace.moderation.v1.BadFaithFound")[0]
     file = descriptor_pb2.FileDescriptorProto(name="changed.proto", package="changed", syntax="proto3")
     message = file.message_type.add()
-    events_pb2.MessagesRestored.DESCRIPTOR.CopyToProto(message)
+    private_pb2.BadFaithFound.DESCRIPTOR.CopyToProto(message)
     message.ClearField("options")
     if change == "taken out":
         del message.field[-1]
@@ -59,5 +59,5 @@ def test_a_field_that_was_taken_out_or_renumbered_would_be_seen(change: str) -> 
         message.field[-1].number = 9
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    changed = message_factory.GetMessageClass(pool.FindMessageTypeByName("changed.MessagesRestored"))
+    changed = message_factory.GetMessageClass(pool.FindMessageTypeByName("changed.BadFaithFound"))
     assert values_of(changed.FromString(Envelope.FromString(example.fact).payload)) != example.values

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from holdspace.messaging.v1.events_pb2 import (
@@ -30,7 +31,7 @@ from holdspace.messaging.v1.service_pb2 import (
 )
 from holdspace.messaging.v1.service_pb2_grpc import MessagingServiceStub
 from infra.local.servers import Servers
-from kernel.grpc.client import channel
+from kernel.grpc.client import channel, reason_of
 from services.messaging.domain.conversation import conversation_id
 from tests.calls import count_facts, fresh, refused
 from tests.running import ServiceProcess
@@ -107,15 +108,50 @@ async def test_a_message_sent_again_with_its_request_id_is_one_message_with_one_
     assert await refused(stub.SendMessage(asked)) == ("INVALID_ARGUMENT", "REQUEST_REUSED", "request_id")
 
 
-@pytest.mark.rule("PL4", "MS5")
-async def test_the_same_request_of_a_person_through_two_callers_is_one_message(
+@pytest.mark.rule("MS5", "PL4")
+async def test_one_request_by_the_person_and_by_two_services_is_one_message(
     messaging: ServiceProcess, stub: Any, pair: tuple[str, str]
 ) -> None:
+    client, _ = pair
+    asked = message(pair)
+    async with (
+        messaging.channel(*RIGHTS, subject="mobile") as mobile,
+        messaging.channel(*RIGHTS, subject=client, kind="person") as own,
+    ):
+        through = [stub, MessagingServiceStub(mobile), MessagingServiceStub(own)]
+        answers = await asyncio.gather(*(each.SendMessage(asked) for each in through))
+        assert len({answer.SerializeToString() for answer in answers}) == 1
+        many = await through[1].SendMany(SendManyRequest(request_id=fresh(), messages=[asked]))
+        assert many.results[0].sent.sequence == answers[0].sequence
+        told = await stub.SendMessage(message(pair))
+        assert told.sequence == answers[0].sequence + 1
+        asked.body = b"something else"
+        for each in through:
+            assert await refused(each.SendMessage(asked)) == ("INVALID_ARGUMENT", "REQUEST_REUSED", "request_id")
+
+
+@pytest.mark.rule("MS5")
+async def test_of_fifty_messages_with_one_request_id_at_once_one_is_sent_and_the_others_are_told_why(
+    stub: Any, pair: tuple[str, str]
+) -> None:
+    request_id = fresh()
+    told = await asyncio.gather(
+        *(stub.SendMessage(message(pair, request_id=request_id, body=b"%d" % n)) for n in range(50)),
+        return_exceptions=True,
+    )
+    lost = [(error.code().name, *reason_of(error)) for error in told if isinstance(error, grpc.aio.AioRpcError)]
+    assert lost == [("INVALID_ARGUMENT", "REQUEST_REUSED", "request_id")] * 49
+    [won] = [each for each in told if isinstance(each, SendMessageResponse)]
+    assert (won.sequence, (await stub.SendMessage(message(pair))).sequence) == (2, 3)
+
+
+async def test_a_request_id_of_one_person_is_unknown_to_another(stub: Any, pair: tuple[str, str]) -> None:
+    client, therapist = pair
     asked = message(pair)
     first = await stub.SendMessage(asked)
-    async with messaging.channel(*RIGHTS, subject="mobile") as other:
-        second = await MessagingServiceStub(other).SendMessage(asked)
-    assert second == first
+    asked.sender_id = therapist
+    second = await stub.SendMessage(asked)
+    assert second.sequence == first.sequence + 1
 
 
 @pytest.mark.rule("MS5")
@@ -170,24 +206,55 @@ async def test_lists_page_by_tokens_that_fit_only_their_own_list(stub: Any, pair
     assert await refused(stub.ListMessages(asked)) == ("INVALID_ARGUMENT", "PAGE_TOKEN_INVALID", "page_token")
 
 
-async def test_conversations_are_listed_for_either_side_the_latest_first(stub: Any, pair: tuple[str, str]) -> None:
-    client, therapist = pair
+async def opened(stub: Any, client: str, therapists: list[str]) -> str:
+    """Opens conversations of a client with therapists. Returns the revision that shows them."""
     lines = [
-        ImportLine(line=n, sender_id=client, recipient_id=f"{therapist}-{n}", sent_at={"seconds": 1_600_000_000 + n})
-        for n in range(1, 6)
+        ImportLine(
+            line=n, sender_id=client, recipient_id=name, sent_at={"seconds": 1_600_000_000 + n}, sender=SIDE_CLIENT
+        )
+        for n, name in enumerate(therapists, 1)
     ]
     told = await stub.ImportMessages(
-        ImportMessagesRequest(request_id=fresh(), source="list", operator_id="operator", lines=lines)
+        ImportMessagesRequest(request_id=fresh(), source=fresh(), operator_id="operator", lines=lines)
     )
-    found: list[str] = []
-    asked = ListConversationsRequest(participant_id=client, page_size=2, at_least=told.revision)
-    while True:
+    assert told.imported == len(therapists)
+    revision: str = told.revision
+    return revision
+
+
+async def test_conversations_are_listed_for_either_side_the_newest_first(stub: Any, pair: tuple[str, str]) -> None:
+    client, therapist = pair
+    for other in ("second", "third"):
+        await opened(stub, client, [f"{therapist}-{other}"])
+    await opened(stub, f"{client}-else", [therapist])
+    sent = await stub.SendMessage(message(pair))
+    found = {}
+    for person in pair:
+        listed = await stub.ListConversations(ListConversationsRequest(participant_id=person, at_least=sent.revision))
+        found[person] = [(each.client_id, each.therapist_id) for each in listed.conversations]
+    assert found[client] == [(client, f"{therapist}-third"), (client, f"{therapist}-second"), pair]
+    assert found[therapist] == [(f"{client}-else", therapist), pair]
+    assert listed.conversations[1].last_message_at == sent.accepted_at
+
+
+async def test_no_conversation_is_skipped_or_listed_twice_while_messages_and_new_ones_come(
+    stub: Any, pair: tuple[str, str]
+) -> None:
+    client, therapist = pair
+    therapists = [f"{therapist}-{n}" for n in range(119)]
+    asked = ListConversationsRequest(participant_id=client, at_least=await opened(stub, client, therapists))
+    listed = await stub.ListConversations(asked)
+    found = [each.therapist_id for each in listed.conversations]
+    assert len(found) == 50
+    while listed.next_page_token:
+        unseen = [each for each in (therapist, *therapists) if each not in found]
+        for written in (unseen[0], unseen[len(unseen) // 2], unseen[-1], found[-1]):
+            sent = await stub.SendMessage(message((client, written)))
+        await opened(stub, client, [f"{therapist}-{fresh()}"])
+        asked.page_token, asked.at_least = listed.next_page_token, sent.revision
         listed = await stub.ListConversations(asked)
-        found += [conversation.therapist_id for conversation in listed.conversations]
-        if not listed.next_page_token:
-            break
-        asked.page_token = listed.next_page_token
-    assert found == [therapist, *(f"{therapist}-{n}" for n in (5, 4, 3, 2, 1))]
+        found += [each.therapist_id for each in listed.conversations]
+    assert sorted(found) == sorted([therapist, *therapists])
 
 
 async def test_somebody_elses_conversation_answers_like_none_at_all(

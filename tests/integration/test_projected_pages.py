@@ -11,7 +11,13 @@ from google.protobuf.message import Message
 
 from holdspace.age_verification.v1 import events_pb2 as age
 from holdspace.age_verification.v1 import private_pb2 as private_age
-from holdspace.messaging.v1.events_pb2 import ConversationOpened, MessageSent, MessagesRestored, MessagesWithheld
+from holdspace.messaging.v1.events_pb2 import (
+    ConversationOpened,
+    MessageSent,
+    MessagesRestored,
+    MessagesWithheld,
+    StandingDecision,
+)
 from holdspace.response_sla.v1.private_pb2 import RESPONSE_KIND_FIRST, MessageNoted, WaitWithdrawn
 from infra.database import prepare
 from kernel.facts import Origin, timestamp
@@ -89,9 +95,12 @@ def of_conversations() -> list[Message]:
             found.append(ConversationOpened(conversation_id=name, client_id=f"of-{name}", therapist_id="t"))
             last[name] = 0
         elif last[name] and chance.random() < 0.2:
-            kind = chance.choice((MessagesWithheld, MessagesRestored))
             sequences = [chance.randint(1, last[name]) for _ in range(2)]
-            found.append(kind(conversation_id=name, client_id=f"of-{name}", therapist_id="t", sequences=sequences))
+            of = {"conversation_id": name, "client_id": f"of-{name}", "therapist_id": "t", "sequences": sequences}
+            by = StandingDecision(person_id=chance.choice(("t", f"of-{name}")))
+            found.append(
+                MessagesWithheld(**of, measure=by) if chance.random() < 0.5 else MessagesRestored(**of, lift=by)
+            )
         else:
             last[name] += 1
             found.append(MessageSent(conversation_id=name, sequence=last[name]))

@@ -20,6 +20,7 @@ from holdspace.messaging.v1.events_pb2 import (
     ConversationOpened,
     MessageSent,
     MessagesWithheld,
+    StandingDecision,
 )
 from infra.database import prepare
 from kernel.background import Projecting
@@ -52,7 +53,9 @@ def conversation(number: int) -> list[Message]:
         )
         for sequence in range(1, MESSAGES_EACH + 1)
     ]
-    return [ConversationOpened(**pair), *messages, MessagesWithheld(sequences=[MESSAGES_EACH], **pair)]
+    measure = StandingDecision(person_id=pair["therapist_id"])
+    withheld = MessagesWithheld(sequences=[MESSAGES_EACH], measure=measure, **pair)
+    return [ConversationOpened(**pair), *messages, withheld]
 
 
 async def write(store: PostgresStore, numbers: range) -> None:
@@ -99,7 +102,7 @@ async def rebuilt(database_url: str, *, even_if_different: bool = False) -> Rebu
 async def counts(connection: asyncpg.Connection) -> tuple[int, int, int]:
     """Returns how many conversations, messages and withheld messages the live read model has."""
     row = await connection.fetchrow(
-        "select count(*), sum(message_count)::bigint, sum(cardinality(withheld))::bigint"
+        "select count(*), sum(message_count)::bigint, sum(cardinality(withheld_from_client))::bigint"
         " from messaging_read.conversations"
     )
     return tuple(row)
@@ -134,7 +137,7 @@ async def test_the_new_read_model_goes_on_where_the_old_one_was(
         "delete from messaging_read.conversations where conversation_id = 'c7'",
         "update messaging_read.conversations set last_message_at = last_message_at + interval '1 microsecond'"
         " where conversation_id = 'c7'",
-        "insert into messaging_read.conversations values ('x', 'c', 't', now(), now(), 0)",
+        "insert into messaging_read.conversations values ('x', 'c', 't', 0, now(), now(), 0)",
     ],
     ids=["a value", "a row gone", "a microsecond", "a row more"],
 )

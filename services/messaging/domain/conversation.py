@@ -1,7 +1,7 @@
 """A conversation: one per pair of people, free messages, a sequence without gaps."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
@@ -26,6 +26,7 @@ from kernel.errors import Rejected
 from kernel.gates import Gate
 from kernel.store.interface import Attachment
 from services.messaging.domain.lines import Line, Lines
+from services.messaging.domain.measures import StandingDecision, decision_of
 
 Fact = ConversationOpened | TherapistImported | MessageSent | MessagesWithheld | MessagesRestored | RolesTurned
 
@@ -48,24 +49,6 @@ class SendMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class WithholdMessages:
-    """`sequences`: what the client sent since the instant the suspension was decided."""
-
-    conversation_id: str
-    sequences: tuple[int, ...]
-    now: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class RestoreMessages:
-    conversation_id: str
-    now: datetime
-
-
-Command = SendMessage | WithholdMessages | RestoreMessages
-
-
-@dataclass(frozen=True, slots=True)
 class Conversation:
     """Nobody has written while `client_id` is empty. `imported`: by source and part; `is_guessed`: an import took who
     wrote second for the therapist. `first_live_at`: when the first message was sent here. `latest_at`: when the one
@@ -80,7 +63,7 @@ class Conversation:
     last_message_id: str = ""
     last_at: datetime | None = None
     imported: Mapping[tuple[str, str], Lines] = field(default_factory=dict)
-    withheld: frozenset[int] = frozenset()
+    withheld: Mapping[int, StandingDecision] = field(default_factory=dict)  # by sequence, the last measure that did
     is_guessed: bool = False
     first_live_at: datetime | None = None
     latest_at: datetime | None = None
@@ -115,7 +98,7 @@ def send(
         raise Rejected("CONVERSATION_LOCKED", "therapist_id" if from_client else "client_id")
     opening = not conversation.client_id
     if opening:
-        may_open(command, from_client, client, enrolment)
+        may_open(command, from_client, client, therapist, enrolment)
     elif enrolment.at(command.now) in (("WITHDRAWN", "") if conversation.is_guessed else ("WITHDRAWN",)):
         raise Rejected("THERAPIST_UNKNOWN", "therapist_id")
     sent = MessageSent()  # Filled in place: a constructor takes twice as long, and copies the messages it is given.
@@ -132,7 +115,7 @@ def send(
     return Decision(facts, attachments=[Attachment(command.message_id, command.body)])
 
 
-def may_open(command: SendMessage, from_client: bool, client: Gate, enrolment: Gate) -> None:
+def may_open(command: SendMessage, from_client: bool, client: Gate, therapist: Gate, enrolment: Gate) -> None:
     if not from_client:
         raise Rejected("CONVERSATION_NOT_OPEN", "client_id")
     enrolment.must_be_fresh()
@@ -140,16 +123,8 @@ def may_open(command: SendMessage, from_client: bool, client: Gate, enrolment: G
         raise Rejected("THERAPIST_UNKNOWN", "therapist_id")
     if client.at(command.now) == "BRAKED":
         raise Rejected("CLIENT_BRAKED", "client_id")
-
-
-def withhold(command: WithholdMessages, conversation: Conversation) -> Decision:
-    sequences = sorted(set(command.sequences) - conversation.withheld)
-    return Decision([MessagesWithheld(**pair(conversation), sequences=sequences)] if sequences else [])
-
-
-def restore(_: RestoreMessages, conversation: Conversation) -> Decision:
-    sequences = sorted(conversation.withheld)
-    return Decision([MessagesRestored(**pair(conversation), sequences=sequences)] if sequences else [])
+    if therapist.at(command.now) == "BRAKED":
+        raise Rejected("THERAPIST_BRAKED", "therapist_id")
 
 
 class Pair(TypedDict):
@@ -188,9 +163,10 @@ def evolve(conversation: Conversation, fact: Fact, at: datetime) -> Conversation
                 turns=fact.turn,
             )
         case MessagesWithheld():
-            return replace(conversation, withheld=conversation.withheld | set(fact.sequences))
+            by_measure = dict.fromkeys(fact.sequences, decision_of(fact.measure))
+            return replace(conversation, withheld={**conversation.withheld, **by_measure})
         case MessagesRestored():
-            return replace(conversation, withheld=conversation.withheld - set(fact.sequences))
+            return replace(conversation, withheld=without(conversation.withheld, fact.sequences))
         case _:
             assert_never(fact)
 
@@ -219,6 +195,11 @@ def with_message(conversation: Conversation, fact: MessageSent, at: datetime) ->
         therapist_wrote=conversation.therapist_wrote or fact.sender == SIDE_THERAPIST,
         turns=conversation.turns,
     )
+
+
+def without(withheld: Mapping[int, StandingDecision], sequences: Iterable[int]) -> Mapping[int, StandingDecision]:
+    restored = set(sequences)
+    return {sequence: measure for sequence, measure in withheld.items() if sequence not in restored}
 
 
 def with_line(

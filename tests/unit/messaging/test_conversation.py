@@ -14,13 +14,11 @@ from holdspace.messaging.v1.events_pb2 import (
     Body,
     ConversationOpened,
     MessageSent,
-    MessagesRestored,
-    MessagesWithheld,
 )
 from kernel.gates import Gate
 from services.messaging.app import CONVERSATION
 from services.messaging.domain import conversation as domain
-from services.messaging.domain.conversation import RestoreMessages, SendMessage, WithholdMessages
+from services.messaging.domain.conversation import SendMessage
 from tests.gates import gate
 from tests.sentences import START, Sentences
 
@@ -106,6 +104,15 @@ def test_a_suspension_ends_by_the_time_it_carries_without_another_fact() -> None
     SENDING.given().when(free, SUSPENDED, GOOD, ENROLLED).then(OPENED, sent())
 
 
+@pytest.mark.rule("MO1", "MO4")
+def test_a_brake_holds_in_either_role_for_new_conversations_and_for_no_other() -> None:
+    braked = gate("BRAKED")
+    SENDING.given().when(FROM_CLIENT, braked, GOOD, ENROLLED).refused("CLIENT_BRAKED", "client_id")
+    SENDING.given().when(FROM_CLIENT, GOOD, braked, ENROLLED).refused("THERAPIST_BRAKED", "therapist_id")
+    for message, side in ((FROM_CLIENT, SIDE_CLIENT), (FROM_THERAPIST, SIDE_THERAPIST)):
+        SENDING.given(OPENED, sent()).when(message, braked, braked, ENROLLED).then(sent(2, side))
+
+
 def test_no_conversation_is_opened_on_copies_that_are_too_old_but_those_there_are_carry_on() -> None:
     stale = ENROLLED.seen(is_fresh=False, is_parked=False)
     SENDING.given().when(FROM_CLIENT, GOOD, GOOD, stale).refused("GATE_STALE")
@@ -143,16 +150,3 @@ def test_what_the_sender_expects_is_carried_as_it_was_declared() -> None:
     SENDING.given(OPENED, sent()).when(note, GOOD, GOOD, GOOD).then(
         sent(2, SIDE_THERAPIST, expects=EXPECTATION_NONE, automatic=True)
     )
-
-
-@pytest.mark.rule("MO5", "MO4")
-def test_messages_are_withheld_once_and_restored_as_they_were() -> None:
-    withholding, restoring = (Sentences(CONVERSATION, decide) for decide in (domain.withhold, domain.restore))
-    given = (OPENED, sent(1), sent(2), sent(3))
-    withheld = MessagesWithheld(**PAIR, sequences=[2, 3])
-    asked = WithholdMessages(PAIR["conversation_id"], (3, 2), START)
-    withholding.given(*given).when(asked).then(withheld)
-    withholding.given(*given, withheld).when(asked).then()
-    restore = RestoreMessages(PAIR["conversation_id"], START)
-    restoring.given(*given, withheld).when(restore).then(MessagesRestored(**PAIR, sequences=[2, 3]))
-    restoring.given(*given).when(restore).then()

@@ -300,8 +300,45 @@ class MessageSent(_message.Message):
 Global___MessageSent: _TypeAlias = MessageSent  # noqa: Y015
 
 @_typing.final
+class StandingDecision(_message.Message):
+    """A decision about a person's standing by its place in its source: the measure that withholds, or the lift that restores."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERSON_ID_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    DECIDED_AT_FIELD_NUMBER: _builtins.int
+    person_id: _builtins.str
+    source: _builtins.str
+    """The service and the cell, for example moderation/eu-1."""
+    epoch: _builtins.int
+    version: _builtins.int
+    @_builtins.property
+    def decided_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        person_id: _builtins.str = ...,
+        source: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+        version: _builtins.int = ...,
+        decided_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decided_at", b"decided_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided_at", b"decided_at", "epoch", b"epoch", "person_id", b"person_id", "source", b"source", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StandingDecision: _TypeAlias = StandingDecision  # noqa: Y015
+
+@_typing.final
 class MessagesWithheld(_message.Message):
-    """Messages that slipped in between a suspension and its arrival here are kept from the other side, never deleted."""
+    """Messages of a person that slipped in between a measure and its arrival here are kept from the other side, never deleted.
+    Many take several facts.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -309,11 +346,16 @@ class MessagesWithheld(_message.Message):
     CLIENT_ID_FIELD_NUMBER: _builtins.int
     THERAPIST_ID_FIELD_NUMBER: _builtins.int
     SEQUENCES_FIELD_NUMBER: _builtins.int
+    MEASURE_FIELD_NUMBER: _builtins.int
     conversation_id: _builtins.str
     client_id: _builtins.str
     therapist_id: _builtins.str
     @_builtins.property
     def sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def measure(self) -> Global___StandingDecision:
+        """Of the person who sent them: one of the two."""
+
     def __init__(
         self,
         *,
@@ -321,10 +363,11 @@ class MessagesWithheld(_message.Message):
         client_id: _builtins.str = ...,
         therapist_id: _builtins.str = ...,
         sequences: _abc.Iterable[_builtins.int] | None = ...,
+        measure: Global___StandingDecision | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["measure", b"measure"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "conversation_id", b"conversation_id", "sequences", b"sequences", "therapist_id", b"therapist_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "conversation_id", b"conversation_id", "measure", b"measure", "sequences", b"sequences", "therapist_id", b"therapist_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -340,11 +383,16 @@ class MessagesRestored(_message.Message):
     CLIENT_ID_FIELD_NUMBER: _builtins.int
     THERAPIST_ID_FIELD_NUMBER: _builtins.int
     SEQUENCES_FIELD_NUMBER: _builtins.int
+    LIFT_FIELD_NUMBER: _builtins.int
     conversation_id: _builtins.str
     client_id: _builtins.str
     therapist_id: _builtins.str
     @_builtins.property
     def sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def lift(self) -> Global___StandingDecision:
+        """What undid the measure they were withheld by."""
+
     def __init__(
         self,
         *,
@@ -352,10 +400,11 @@ class MessagesRestored(_message.Message):
         client_id: _builtins.str = ...,
         therapist_id: _builtins.str = ...,
         sequences: _abc.Iterable[_builtins.int] | None = ...,
+        lift: Global___StandingDecision | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lift", b"lift"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "conversation_id", b"conversation_id", "sequences", b"sequences", "therapist_id", b"therapist_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "conversation_id", b"conversation_id", "lift", b"lift", "sequences", b"sequences", "therapist_id", b"therapist_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -58,6 +58,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """An imported line is later than the first message that was sent here."""
     REASON_NOT_IMPORTED: _Reason.ValueType  # 15
     """The conversation began here, so its client is who wrote first. Only what was imported can be turned."""
+    REASON_THERAPIST_BRAKED: _Reason.ValueType  # 16
+    """The therapist carries on in the conversations they have and takes no other one for now."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a message was not taken or a conversation not shown."""
@@ -93,6 +95,8 @@ REASON_LINE_AFTER_LIVE: Reason.ValueType  # 14
 """An imported line is later than the first message that was sent here."""
 REASON_NOT_IMPORTED: Reason.ValueType  # 15
 """The conversation began here, so its client is who wrote first. Only what was imported can be turned."""
+REASON_THERAPIST_BRAKED: Reason.ValueType  # 16
+"""The therapist carries on in the conversations they have and takes no other one for now."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 class _Stage:
@@ -628,11 +632,13 @@ class Conversation(_message.Message):
     therapist_id: _builtins.str
     stage: Global___Stage.ValueType
     message_count: _builtins.int
-    """Messages of both sides, withheld ones included."""
+    """Messages of both sides, but for those that are withheld from the participant who asks."""
     @_builtins.property
     def opened_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
-    def last_message_at(self) -> _timestamp_pb2.Timestamp: ...
+    def last_message_at(self) -> _timestamp_pb2.Timestamp:
+        """Of the last message that the participant may see."""
+
     def __init__(
         self,
         *,

@@ -128,14 +128,14 @@ class MessagingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetConversation(self, request, context):
-        """Answers NOT_FOUND to everyone but the two participants.
+        """Answers NOT_FOUND to everyone but the two participants, and to one from whom all of it is withheld.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListConversations(self, request, context):
-        """Lists a person's conversations, the one written to last first.
+        """Lists a person's conversations, the newest first: an order that no message changes, so pages skip and repeat none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -37,9 +37,9 @@ class MessagingServiceStub:
     withdraws no enrolment. Naming who is the therapist already changes nothing.
     """
     GetConversation: _aio.UnaryUnaryMultiCallable[_service_pb2.GetConversationRequest, _service_pb2.GetConversationResponse]
-    """Answers NOT_FOUND to everyone but the two participants."""
+    """Answers NOT_FOUND to everyone but the two participants, and to one from whom all of it is withheld."""
     ListConversations: _aio.UnaryUnaryMultiCallable[_service_pb2.ListConversationsRequest, _service_pb2.ListConversationsResponse]
-    """Lists a person's conversations, the one written to last first."""
+    """Lists a person's conversations, the newest first: an order that no message changes, so pages skip and repeat none."""
     ListMessages: _aio.UnaryUnaryMultiCallable[_service_pb2.ListMessagesRequest, _service_pb2.ListMessagesResponse]
     """Lists the messages of a conversation by sequence, without bodies. Withheld ones are shown to their sender alone."""
     GetMessage: _aio.UnaryUnaryMultiCallable[_service_pb2.GetMessageRequest, _service_pb2.GetMessageResponse]
@@ -104,7 +104,7 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _service_pb2.GetConversationRequest,
         context: _aio.ServicerContext[_service_pb2.GetConversationRequest, _abc.Awaitable[_service_pb2.GetConversationResponse]],
     ) -> _abc.Awaitable[_service_pb2.GetConversationResponse]:
-        """Answers NOT_FOUND to everyone but the two participants."""
+        """Answers NOT_FOUND to everyone but the two participants, and to one from whom all of it is withheld."""
 
     @_abc_1.abstractmethod
     def ListConversations(
@@ -112,7 +112,7 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _service_pb2.ListConversationsRequest,
         context: _aio.ServicerContext[_service_pb2.ListConversationsRequest, _abc.Awaitable[_service_pb2.ListConversationsResponse]],
     ) -> _abc.Awaitable[_service_pb2.ListConversationsResponse]:
-        """Lists a person's conversations, the one written to last first."""
+        """Lists a person's conversations, the newest first: an order that no message changes, so pages skip and repeat none."""
 
     @_abc_1.abstractmethod
     def ListMessages(
