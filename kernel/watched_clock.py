@@ -14,7 +14,7 @@ import structlog
 
 from kernel.errors import ClockOff, StoreUnavailable
 from kernel.freshness import GateWatch, LaneStatus
-from kernel.tasks import happens
+from kernel.tasks import happens, until_stopped
 
 OFFSET_SECONDS_MAX = 1.0
 LOOK_SECONDS = 1.0
@@ -80,6 +80,9 @@ class WatchedClock:
         self._tell()
 
     async def run(self) -> None:
+        await until_stopped(self._run(), self._stopping, 0)
+
+    async def _run(self) -> None:
         while not self._stopping.is_set():
             try:
                 await self.compare()
