@@ -69,6 +69,7 @@ def report_of(client_id: str, report: Report, *, contact_seen: bool) -> api.Repo
         finding=report.finding,
         decided_at=None if report.decided_at is None else timestamp(report.decided_at),
         moderator_id=report.moderator_id,
+        needs_person=report.needs_person,
         conversation_id=report.conversation_id,
         last_message_sequence=report.last_message_sequence,
     )

@@ -12,12 +12,14 @@ from kernel.clock import Clock
 from kernel.commands import CommandPath, Handled
 from kernel.errors import Rejected
 from kernel.facts import EPOCH, instant, timestamp
-from kernel.grpc.call import current_call
+from kernel.grpc.call import CallContext, current_call
 from kernel.grpc.paging import Pages
 from kernel.grpc.reads import Reads
 from kernel.queries import Queries
 from kernel.requests import call_request
 from kernel.routes import Command
+from kernel.store.interface import Request
+from services.moderation.allowances import run_asking
 from services.moderation.answers import STATES, report_of, report_of_row, standing_of
 from services.moderation.app import CLIENT_STANDING, client_of, client_stream
 from services.moderation.domain.client_standing import ClientStanding
@@ -68,7 +70,8 @@ class ModerationApi(service_pb2_grpc.ModerationServiceServicer):
             policy=self._policy,
             now=self._clock.now(),
         )
-        handled = await self._run(command, request)
+        call = current_call()
+        handled = await run_asking(self._path, command, identity_of(call, request), call.origin, call.deadline)
         standing: ClientStanding = handled.state
         return api.ReportClientResponse(
             report_id=command.report_id,
@@ -147,8 +150,7 @@ class ModerationApi(service_pb2_grpc.ModerationServiceServicer):
 
     async def _run(self, command: Command, request: Message) -> Handled:
         call = current_call()
-        identity = call_request(call.scope, call.method, call.request_id, request)
-        return await self._path.run(command, identity, call.origin, call.deadline)
+        return await self._path.run(command, identity_of(call, request), call.origin, call.deadline)
 
     async def _decide(self, command: Command, request: Message) -> Decided:
         return self._decided(await self._run(command, request))
@@ -157,6 +159,10 @@ class ModerationApi(service_pb2_grpc.ModerationServiceServicer):
         standing: ClientStanding = handled.state
         told = standing_of(client_of(handled.stream), standing, decided_at(standing), self._policy)
         return Decided(standing=told, revision=self._reads.revision(handled.position))
+
+
+def identity_of(call: CallContext, request: Message) -> Request:
+    return call_request(call.scope, call.method, call.request_id, request)
 
 
 def decided_at(standing: ClientStanding) -> datetime:

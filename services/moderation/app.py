@@ -17,7 +17,7 @@ from services.moderation.domain.decisions import (
     SuspendClient,
     WarnClient,
 )
-from services.moderation.domain.reporter import NoteFinding, Reporter, note_finding
+from services.moderation.domain.reporter import AskToSuspend, NoteFinding, Reporter, ask_to_suspend, note_finding
 from services.moderation.domain.reporting import NoteContact, ReportClient, TakeStock
 from services.moderation.domain.restoration import NoteBookingLost, note_booking_lost
 from services.moderation.domain.timers import RecordEnds, after_ends, record_ends
@@ -69,5 +69,6 @@ ROUTES = [
     on_client(NoteBookingLost, note_booking_lost, urgent=False),
     on_client(RecordEnds, record_ends, urgent=False),
     Route(NoteFinding, lambda command: reporter_stream(command.reporter_id), REPORTER, note_finding),
+    Route(AskToSuspend, lambda command: reporter_stream(command.reporter_id), REPORTER, ask_to_suspend, urgent=True),
     COPY_GATE,
 ]

@@ -22,6 +22,8 @@ from holdspace.moderation.v1.private_pb2 import (
     BookingLost,
     ContactSeen,
     ReportWeighed,
+    SuspensionAllowed,
+    SuspensionDue,
 )
 from kernel.gate_copies import GATE_STATEMENTS, GATE_TABLES, GATE_WRITES
 from kernel.projected import Add, Last
@@ -55,12 +57,16 @@ def report_row(fact: StoredFact, reported: ClientReported) -> tuple[object, ...]
     )
 
 
+def weight_row(_: StoredFact, weighed: ReportWeighed) -> tuple[object, ...]:
+    return (weighed.report_id, weighed.needs_person)
+
+
 def decision_row(fact: StoredFact, decided: ReportDecided) -> tuple[object, ...]:
     return (decided.report_id, decided.finding, fact.occurred_at, decided.moderator_id)
 
 
 READ_MODEL = ReadModel(
-    revision=3,
+    revision=4,
     tables=[HERE / "read_model.sql", GATE_TABLES],
     indexes=HERE / "read_model_indexes.sql",
     statements={**queries(HERE / "projections.sql"), **GATE_STATEMENTS},
@@ -68,6 +74,7 @@ READ_MODEL = ReadModel(
         GateCopied: GATE_WRITES,
         ClientReported: [Add("reports", REPORT, report_row)],
         ReportDecided: [Last("decide_reports", attrgetter("report_id"), decision_row)],
+        ReportWeighed: [Last("weigh_reports", attrgetter("report_id"), weight_row)],
         ContactSeen: [Add("contacts", CONTACT, lambda _, seen: (seen.client_id, seen.therapist_id))],
     },
     # A standing is answered from the client's stream, where it is decided.
@@ -80,7 +87,8 @@ READ_MODEL = ReadModel(
         ClientReinstated,
         SuspensionLapsed,
         BrakeLapsed,
-        ReportWeighed,
+        SuspensionDue,
+        SuspensionAllowed,
         BookingLost,
         BadFaithFound,
         BadFaithWithdrawn,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 
 from holdspace.messaging.v1.events_pb2 import (
     ConversationOpened,
@@ -12,6 +13,7 @@ from holdspace.messaging.v1.events_pb2 import (
     TherapistImported,
 )
 from holdspace.moderation.v1.events_pb2 import ReportDecided
+from holdspace.moderation.v1.private_pb2 import SuspensionDue
 from holdspace.scheduling.v1.events_pb2 import (
     BookingCancelled,
     BookingConfirmed,
@@ -22,13 +24,15 @@ from holdspace.scheduling.v1.events_pb2 import (
     SessionStarted,
     TherapistEnrolled,
 )
+from kernel.commands import CommandPath
 from kernel.consumers.records import ForeignFact
 from kernel.foreign import OnForeign, copied_gate
 from kernel.own_facts import OwnFact
 from kernel.reactions import OnOwn
 from kernel.routes import Command
 from kernel.store.interface import TimerDue
-from services.moderation.app import client_of
+from services.moderation.allowances import with_answers
+from services.moderation.app import CLIENT_STANDING, client_of, client_stream
 from services.moderation.domain.policy import Policy
 from services.moderation.domain.reporter import NoteFinding
 from services.moderation.domain.reporting import NoteContact, TakeStock
@@ -72,7 +76,20 @@ async def note_finding(fact: OwnFact, now: datetime) -> Sequence[Command]:
     return [NoteFinding(decided.reporter_id, decided.report_id, decided.finding, now)]
 
 
-OWN_REACTIONS = [OnOwn("note-finding", ReportDecided, note_finding)]
+async def ask_reporters(path: CommandPath, policy: Policy, fact: OwnFact, now: datetime) -> Sequence[Command]:
+    """Takes a suspension that is due. It is taken, or a person is asked first, once its reporters are asked for."""
+    due: SuspensionDue = fact.payload
+    standing = await path.state(client_stream(due.client_id), CLIENT_STANDING)
+    reporter_ids = {standing.reports[report_id].reporter_id for report_id in due.report_ids}
+    take_stock = TakeStock(due.client_id, policy, now)
+    return [await with_answers(path, take_stock, sorted(reporter_ids), f"position {fact.position}")]
+
+
+def own_reactions(path: CommandPath, policy: Policy) -> list[OnOwn]:
+    return [
+        OnOwn("note-finding", ReportDecided, note_finding),
+        OnOwn("ask-reporters", SuspensionDue, partial(ask_reporters, path, policy)),
+    ]
 
 
 def timers(policy: Policy) -> Mapping[str, Callable[[TimerDue, datetime], Command]]:

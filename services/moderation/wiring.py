@@ -23,7 +23,7 @@ from services.moderation.reactions import (
     LOSSES,
     NO_CONTACTS,
     NO_LOSSES,
-    OWN_REACTIONS,
+    own_reactions,
     timers,
 )
 from services.moderation.settings import Settings
@@ -47,7 +47,7 @@ async def wire(settings: Settings, metrics: Metrics, roles: Collection[str]) -> 
     api = ModerationApi(parts.path, parts.queries, parts.reads, parts.pages, parts.clock, settings.policy)
     work = Work(
         api=[(service_pb2_grpc.add_ModerationServiceServicer_to_server, api)],
-        own_reactions=OWN_REACTIONS,
+        own_reactions=own_reactions(parts.path, settings.policy),
         timers=timers(settings.policy),
         foreign=[
             ForeignFacts(LANES, ENROLMENTS, lane=True),

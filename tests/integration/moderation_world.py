@@ -104,11 +104,11 @@ async def facts_of(database_url: str, stream: str) -> list[str]:
     return [open_envelope(row["fact"]).type.rpartition(".")[2] for row in rows]
 
 
-@pytest.fixture(scope="module")
-def therapists(moderation: ServiceProcess, elsewhere: Elsewhere) -> list[str]:
-    """Five enrolled ones."""
+@pytest.fixture
+async def therapists(moderation: ServiceProcess, elsewhere: Elsewhere) -> list[str]:
+    """Five enrolled ones who have reported nobody: how many people one suspends in a day is bounded."""
     names = [f"therapist-{fresh()}" for _ in range(5)]
-    asyncio.run(enrol(moderation, elsewhere, names))
+    await enrol(moderation, elsewhere, names)
     return names
 
 

@@ -98,6 +98,38 @@ async def test_reports_of_three_therapists_at_the_same_moment_suspend_once(
     assert [facts.count(name) for name in ("ClientReported", "ClientBraked", "ClientSuspended")] == [5, 1, 1]
 
 
+@pytest.mark.rule("MO6")
+async def test_of_six_people_whom_one_reporter_reports_at_the_same_moment_five_are_suspended_and_a_person_is_asked(
+    moderation: ServiceProcess, stub: Any, elsewhere: Elsewhere, therapists: list[str]
+) -> None:
+    reporter, people = therapists[0], [f"client-{fresh()}" for _ in range(6)]
+    for person in people:
+        await elsewhere.client_wrote_to(person, reporter)
+    for person in people:
+        await until(lambda person=person: facts_of(moderation.database_url, f"client-{person}"))
+    made = [report(person, reporter, SEVERITY_DANGER) for person in people]
+    told = await asyncio.gather(*(stub.ReportClient(asked) for asked in made))
+    assert sorted(answer.client_state for answer in told) == [STATE_GOOD] + [STATE_SUSPENDED] * 5
+    [spared] = [n for n, answer in enumerate(told) if answer.client_state == STATE_GOOD]
+    assert await stub.ReportClient(made[spared]) == told[spared]
+    listed = [
+        (await stub.ListReports(ListReportsRequest(client_id=person, at_least=answer.revision))).reports
+        for person, answer in zip(people, told, strict=True)
+    ]
+    assert [[each.needs_person for each in of_person] for of_person in listed] == [[n == spared] for n in range(6)]
+
+    late = f"client-{fresh()}"
+    await stub.ReportClient(report(late, reporter, SEVERITY_DANGER))
+    await elsewhere.client_wrote_to(late, reporter)
+
+    async def person_asked_first() -> bool:
+        [waiting] = (await stub.ListReports(ListReportsRequest(client_id=late))).reports
+        return waiting.needs_person and waiting.contact_seen
+
+    await until(person_asked_first)
+    assert (await standing_of(stub, late)).state == STATE_GOOD
+
+
 @pytest.mark.rule("PL4")
 async def test_a_report_made_again_with_its_request_id_is_one_report_with_one_answer(
     moderation: ServiceProcess, stub: Any, client: str, therapists: list[str]
@@ -142,8 +174,9 @@ async def test_a_report_scores_when_the_contact_arrives_after_it_imported_or_not
 
     await until(suspended)
     assert await imports_of(moderation.database_url, f"client-{client}") == {
-        "ClientReported": "", "ReportWeighed": "", "ContactSeen": imported_from, "ClientSuspended": ""
-    }  # fmt: skip
+        "ContactSeen": imported_from,
+        **dict.fromkeys(["ClientReported", "ReportWeighed", "SuspensionDue", "ClientSuspended"], ""),
+    }
 
 
 @pytest.mark.rule("MO4")

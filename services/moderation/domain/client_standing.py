@@ -21,7 +21,7 @@ from holdspace.moderation.v1.events_pb2 import (
     SuspensionConfirmed,
     SuspensionLapsed,
 )
-from holdspace.moderation.v1.private_pb2 import BookingLost, ContactSeen, ReportWeighed
+from holdspace.moderation.v1.private_pb2 import BookingLost, ContactSeen, ReportWeighed, SuspensionDue
 from kernel.gates import Span, Spans, phase, span_at, spans_of
 from services.moderation.domain.reports import Report, braking, close, suspending
 
@@ -37,7 +37,16 @@ StandingFact = (
     | SuspensionLapsed
     | BrakeLapsed
 )
-Fact = ContactSeen | ClientReported | ReportWeighed | ReportDecided | ClientWarned | BookingLost | StandingFact
+Fact = (
+    ContactSeen
+    | ClientReported
+    | ReportWeighed
+    | ReportDecided
+    | ClientWarned
+    | BookingLost
+    | SuspensionDue
+    | StandingFact
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +96,15 @@ def evolve(standing: ClientStanding, fact: Fact, at: datetime) -> ClientStanding
         case ClientReported():
             return with_report(standing, report_of(fact, at))
         case ReportWeighed():
-            report = standing.reports[fact.report_id]
-            weighed = replace(report, reliability=fact.reliability, in_good_standing=fact.in_good_standing)
+            weighed = replace(
+                standing.reports[fact.report_id],
+                reliability=fact.reliability,
+                in_good_standing=fact.in_good_standing,
+                needs_person=fact.needs_person,
+            )
             return with_report(standing, weighed)
+        case SuspensionDue():
+            return standing
         case ReportDecided():
             report = standing.reports[fact.report_id]
             decided = replace(report, finding=fact.finding, decided_at=at, moderator_id=fact.moderator_id)

@@ -28,6 +28,8 @@ class Policy:
     reliability_lost: int  # thousandths, by each report in bad faith
     open_reports_max: int  # undecided ones of one reporter about one client, as grave as the next or graver
     upheld_weighs: timedelta  # how long a report that was upheld keeps its weight
+    people_suspended_max: int  # by the reports of one reporter, without a person, within that time
+    people_suspended_within: timedelta
     term_max: timedelta  # of a moderator's measure that has an end
 
 
@@ -43,6 +45,8 @@ DEFAULT = Policy(
     reliability_lost=500,
     open_reports_max=20,
     upheld_weighs=timedelta(days=180),
+    people_suspended_max=5,
+    people_suspended_within=timedelta(hours=24),
     term_max=timedelta(days=3_650),
 )
 

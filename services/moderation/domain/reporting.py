@@ -1,12 +1,12 @@
 """What a report and a first contact lead to under the policy."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from holdspace.moderation.v1.events_pb2 import ClientReported, Severity
-from holdspace.moderation.v1.private_pb2 import ContactSeen, ReportWeighed
+from holdspace.moderation.v1.private_pb2 import ContactSeen, ReportWeighed, SuspensionDue
 from kernel.errors import Rejected
 from kernel.gates import Gate
 from services.moderation.domain.client_standing import CLOSED, GOOD, ClientStanding, Fact, after
@@ -14,6 +14,19 @@ from services.moderation.domain.measures import braked, named, suspended
 from services.moderation.domain.policy import Policy
 from services.moderation.domain.reporter import Reporter
 from services.moderation.domain.reports import BRAKE, SUSPENSION, Report, able, may_count, scoring, tally
+
+Allowed = Mapping[str, bool]
+"""By reporter: whether their reports may suspend this client by themselves. A suspension takes an answer for each
+reporter it rests on.
+"""
+
+
+class NotAsked(Exception):  # noqa: N818 - names the finding
+    """A suspension is due that rests on the reports of these, and some have not been asked for."""
+
+    def __init__(self, reporter_ids: Sequence[str]) -> None:
+        super().__init__(*reporter_ids)
+        self.reporter_ids = reporter_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +39,7 @@ class ReportClient:
     last_message_sequence: int
     policy: Policy
     now: datetime
+    allowed: Allowed = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +60,7 @@ class TakeStock:
     client_id: str
     policy: Policy
     now: datetime
+    allowed: Allowed = field(default_factory=dict)
 
 
 def report_id(reporter_id: str, client_id: str, request_id: str) -> str:
@@ -58,7 +73,7 @@ def report_id(reporter_id: str, client_id: str, request_id: str) -> str:
 def report(
     command: ReportClient, standing: ClientStanding, *, enrolment: Gate, as_client: ClientStanding, reporter: Reporter
 ) -> list[Fact]:
-    """`enrolment`, `as_client` (their own standing) and `reporter` are the reporter's."""
+    """`enrolment`, `as_client` (their own standing) and `reporter` are the reporter's. Raises NotAsked."""
     if (known := standing.reports.get(command.report_id)) is not None:
         if not is_the_same(known, command):
             raise Rejected("REQUEST_REUSED", "request_id")
@@ -78,6 +93,7 @@ def report(
         reporter_id=command.reporter_id,
         reliability=reporter.reliability(command.policy),
         in_good_standing=as_client.at(command.now) not in CLOSED,
+        needs_person=not command.allowed.get(command.reporter_id, True),
     )
     told = after(standing, [reported, weighed], command.now)
     scores = told.reports[command.report_id] in scoring(told.reports, told.contacts, command.policy, command.now)
@@ -122,18 +138,49 @@ def take_stock(command: TakeStock, standing: ClientStanding) -> list[Fact]:
 def measure(command: ReportClient | TakeStock, standing: ClientStanding) -> list[Fact]:
     """Returns what the policy does, if anything, when reports have come to score.
 
-    What is in force stays as it is unless this is graver: nothing but a person prolongs a measure.
+    What is in force stays as it is unless this is graver: nothing but a person prolongs a measure. Raises NotAsked.
     """
     client_id, policy, now = command.client_id, command.policy, command.now
     if standing.at(now) in CLOSED:
         return []
     votes = scoring(standing.reports, standing.contacts, policy, now)
     if grounds := grounds_to_suspend(votes, policy):
+        if not_asked(command, grounds):
+            return due(command, grounds)
+        if barred := not_allowed(command, grounds):
+            return [*barred, *measure(command, after(standing, barred, now))]
         return [suspended(client_id, now + policy.review, policy, named(grounds))]
     grounds = able(votes, BRAKE, policy)
     if standing.at(now) == GOOD and tally(grounds, policy).reaches(policy.brake):
         return [braked(client_id, now + policy.brake_term, policy, named(grounds))]
     return []
+
+
+def not_asked(command: ReportClient | TakeStock, grounds: Sequence[Report]) -> set[str]:
+    return {report.reporter_id for report in grounds} - command.allowed.keys()
+
+
+def due(command: ReportClient | TakeStock, grounds: Sequence[Report]) -> list[Fact]:
+    """A report is answered once its reporters are asked for; without a call that waits it is done by a reaction."""
+    if isinstance(command, ReportClient):
+        raise NotAsked(sorted(not_asked(command, grounds) | command.allowed.keys()))
+    return [SuspensionDue(client_id=command.client_id, report_ids=named(grounds))]
+
+
+def not_allowed(command: ReportClient | TakeStock, grounds: Sequence[Report]) -> list[Fact]:
+    """Returns what takes the reports out of the grounds that suspend nobody before a person decides about them."""
+    return [
+        ReportWeighed(
+            client_id=command.client_id,
+            report_id=report.report_id,
+            reporter_id=report.reporter_id,
+            reliability=report.reliability,
+            in_good_standing=report.in_good_standing,
+            needs_person=True,
+        )
+        for report in grounds
+        if report.is_undecided and not command.allowed[report.reporter_id]
+    ]
 
 
 def grounds_to_suspend(votes: Sequence[Report], policy: Policy) -> list[Report]:

@@ -35,6 +35,7 @@ class Report:
     last_message_sequence: int = 0
     reliability: int = 0
     in_good_standing: bool = False
+    needs_person: bool = False  # no suspension rests on it before somebody decides about it
     finding: Finding.ValueType = FINDING_UNSPECIFIED  # the last decision's
     decided_at: datetime | None = None
     moderator_id: str = ""
@@ -113,7 +114,8 @@ def able(votes: Collection[Report], kind: str, policy: Policy) -> list[Report]:
 
 
 def may_count(report: Report, kind: str) -> bool:
-    return not report.closed and not report.counted(kind)
+    waits_for_person = kind == SUSPENSION and report.needs_person and report.is_undecided
+    return not report.closed and not waits_for_person and not report.counted(kind)
 
 
 def braking(report: Report) -> Report:

@@ -29,6 +29,7 @@ from tests.load.messages import Traffic, paced
 from tests.load.stack import Stack
 
 REPORTS = 100
+REPORTS_OF_ONE = 5  # more within a day suspend nobody before a person is asked
 PREPARED_AT_ONCE = 8
 REPORT_PAUSE_SECONDS = (0.05, 0.2)  # spread, so that no timer of the platform is always met at the same phase
 LOAD_PER_SECOND = 500
@@ -58,9 +59,10 @@ IDLE = "five idle services"
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """A client to be reported, with a message unanswered and a session booked."""
+    """A client to be reported by the therapist, with a message unanswered and a session booked."""
 
     id: str
+    therapist: str
     booking_id: str
 
 
@@ -68,7 +70,6 @@ class Suspect:
 class Bench:
     platform: Platform
     world: World
-    therapist: str
     store: PostgresStore  # messaging's, for the load
     slots: Iterator[datetime]
 
@@ -76,18 +77,30 @@ class Bench:
         """Returns new ones, of whom every service knows what a report of them is about."""
         room = asyncio.Semaphore(PREPARED_AT_ONCE)
 
-        async def prepare() -> Suspect:
+        therapists = [await self._therapist() for _ in range(REPORTS // REPORTS_OF_ONE)]
+
+        async def prepare(therapist: str) -> Suspect:
             client, slot = self.world.person(f"client-{fresh()}"), next(self.slots)
             async with room:
                 # After a start it takes a while until gates are fresh, and a message gets through.
-                await until(lambda: self.world.write(client, self.therapist), SETTLED_SECONDS_MAX)
+                await until(lambda: self.world.write(client, therapist), SETTLED_SECONDS_MAX)
                 await self.world.prove_age(client)
-                return Suspect(client, await self.world.book(client, self.therapist, slot))
+                return Suspect(client, therapist, await self.world.book(client, therapist, slot))
 
-        suspects = await asyncio.gather(*(prepare() for _ in range(REPORTS)))
+        suspects = await asyncio.gather(*(prepare(therapist) for therapist in therapists * REPORTS_OF_ONE))
         await self._known("moderation", [f"client-{suspect.id}" for suspect in suspects])
         await self._known("response_sla", [f"conversation-{self._conversation(suspect)}" for suspect in suspects])
         return suspects
+
+    async def _therapist(self) -> str:
+        """Returns one who was enrolled just now and works at any hour."""
+        therapist = self.world.person(f"therapist-{fresh()}")
+        enrolment = EnrolTherapistRequest(
+            request_id=fresh(), operator_id=self.world.person("operator"), therapist_id=therapist
+        )
+        await self.world.callers.scheduling.EnrolTherapist(enrolment)
+        await self.world.open_all_week(therapist)
+        return therapist
 
     async def _known(self, service: str, streams: Sequence[str]) -> None:
         """Waits until the service has facts in all of these streams: after a start its consumers come one by one."""
@@ -99,12 +112,12 @@ class Bench:
         await eventually(ask, SETTLED_SECONDS_MAX)
 
     def _conversation(self, suspect: Suspect) -> str:
-        return conversation_id(suspect.id, self.therapist)
+        return conversation_id(suspect.id, suspect.therapist)
 
     async def report_all(self, suspects: Iterable[Suspect]) -> None:
         for suspect in suspects:
             request = ReportClientRequest(
-                request_id=fresh(), reporter_id=self.therapist, client_id=suspect.id, severity=SEVERITY_DANGER
+                request_id=fresh(), reporter_id=suspect.therapist, client_id=suspect.id, severity=SEVERITY_DANGER
             )
             told = await self.world.callers.moderation.ReportClient(request)
             if told.client_state != State.STATE_SUSPENDED:
@@ -184,7 +197,6 @@ class Layouts:
     stack: Stack
     database_url: str
     store: PostgresStore
-    therapist: str = ""
     cell: str = field(default_factory=lambda: f"bench{secrets.token_hex(4)}")
     slots: Iterator[datetime] = field(default_factory=lambda: (tomorrow(0) + n * SLOT for n in itertools.count()))
     running: Platform | None = None
@@ -200,17 +212,7 @@ class Layouts:
             )
             self.is_apart = apart
         async with self.running.world() as world:
-            if not self.therapist:
-                self.therapist = world.person("therapist")
-                await self._enrol(world)
-            yield Bench(self.running, world, self.therapist, self.store, self.slots)
-
-    async def _enrol(self, world: World) -> None:
-        enrolment = EnrolTherapistRequest(
-            request_id=fresh(), operator_id=world.person("operator"), therapist_id=self.therapist
-        )
-        await world.callers.scheduling.EnrolTherapist(enrolment)
-        await world.open_all_week(self.therapist)
+            yield Bench(self.running, world, self.store, self.slots)
 
     async def stop(self) -> None:
         if self.running is not None:

@@ -56,6 +56,8 @@ DAY = 24.0
 
 DECIDERS = {route.command: route.decide for route in ROUTES}
 ENROLLED = gate("ENROLLED")
+ALLOWED = dict.fromkeys([f"t{number}" for number in range(50)], True)
+"""Every reporter's reports suspend by themselves, unless a sentence says otherwise."""
 RELIABLE = (ENROLLED, ClientStanding(), Reporter())
 """What a report reads, unless a sentence says otherwise: its reporter is enrolled, in good standing and reliable."""
 
@@ -84,7 +86,7 @@ def report(
     last_message: tuple[str, int] = ("", 0),
 ) -> ReportClient:
     """`last_message`: the conversation and sequence of the last one the reporter knows of."""
-    return ReportClient(CLIENT, by, report_id, severity, *last_message, DEFAULT, hour(at))
+    return ReportClient(CLIENT, by, report_id, severity, *last_message, DEFAULT, hour(at), ALLOWED)
 
 
 def contact(therapist_id: str, at: float = 1) -> NoteContact:
@@ -92,7 +94,7 @@ def contact(therapist_id: str, at: float = 1) -> NoteContact:
 
 
 def take_stock(at: float = 1) -> TakeStock:
-    return TakeStock(CLIENT, DEFAULT, hour(at))
+    return TakeStock(CLIENT, DEFAULT, hour(at), ALLOWED)
 
 
 def decide_report(report_id: str, finding: Finding.ValueType, by: str = MODERATOR, at: float = 1) -> DecideReport:
@@ -145,11 +147,14 @@ def reported(
     reliability: int = 1_000,
     *,
     in_good_standing: bool = True,
+    needs_person: bool = False,
 ) -> tuple[ClientReported, ReportWeighed]:
     names = {"client_id": CLIENT, "report_id": report_id, "reporter_id": by}
     return (
         ClientReported(**names, severity=severity),
-        ReportWeighed(**names, reliability=reliability, in_good_standing=in_good_standing),
+        ReportWeighed(
+            **names, reliability=reliability, in_good_standing=in_good_standing, needs_person=needs_person
+        ),
     )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from holdspace.kernel.v1 import options_pb2 as holdspace_dot_kernel_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%holdspace/moderation/v1/private.proto\x12\x17holdspace.moderation.v1\x1a!holdspace/kernel/v1/options.proto\"U\n\x0b\x43ontactSeen\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x02 \x01(\t:\x1d\x8a\x94#\x19\x1a\tclient_id\x1a\x0ctherapist_id\"\xad\x01\n\rReportWeighed\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x11\n\treport_id\x18\x02 \x01(\t\x12\x13\n\x0breporter_id\x18\x03 \x01(\t\x12\x13\n\x0breliability\x18\x04 \x01(\r\x12\x18\n\x10in_good_standing\x18\x05 \x01(\x08\x12\x14\n\x0cneeds_person\x18\x06 \x01(\x08:\x1c\x8a\x94#\x18\x1a\tclient_id\x1a\x0breporter_id\"[\n\x0b\x42ookingLost\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x12\n\nbooking_id\x18\x02 \x01(\t\x12\x14\n\x0clift_version\x18\x03 \x01(\x04:\x0f\x8a\x94#\x0b\x1a\tclient_id\"J\n\rBadFaithFound\x12\x13\n\x0breporter_id\x18\x01 \x01(\t\x12\x11\n\treport_id\x18\x02 \x01(\t:\x11\x8a\x94#\r\x1a\x0breporter_id\"N\n\x11\x42\x61\x64\x46\x61ithWithdrawn\x12\x13\n\x0breporter_id\x18\x01 \x01(\t\x12\x11\n\treport_id\x18\x02 \x01(\t:\x11\x8a\x94#\r\x1a\x0breporter_idb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%holdspace/moderation/v1/private.proto\x12\x17holdspace.moderation.v1\x1a!holdspace/kernel/v1/options.proto\"U\n\x0b\x43ontactSeen\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x02 \x01(\t:\x1d\x8a\x94#\x19\x1a\tclient_id\x1a\x0ctherapist_id\"\xad\x01\n\rReportWeighed\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x11\n\treport_id\x18\x02 \x01(\t\x12\x13\n\x0breporter_id\x18\x03 \x01(\t\x12\x13\n\x0breliability\x18\x04 \x01(\r\x12\x18\n\x10in_good_standing\x18\x05 \x01(\x08\x12\x14\n\x0cneeds_person\x18\x06 \x01(\x08:\x1c\x8a\x94#\x18\x1a\tclient_id\x1a\x0breporter_id\"G\n\rSuspensionDue\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x12\n\nreport_ids\x18\x02 \x03(\t:\x0f\x8a\x94#\x0b\x1a\tclient_id\"Y\n\x11SuspensionAllowed\x12\x13\n\x0breporter_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t:\x1c\x8a\x94#\x18\x1a\x0breporter_id\x1a\tclient_id\"[\n\x0b\x42ookingLost\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x12\n\nbooking_id\x18\x02 \x01(\t\x12\x14\n\x0clift_version\x18\x03 \x01(\x04:\x0f\x8a\x94#\x0b\x1a\tclient_id\"J\n\rBadFaithFound\x12\x13\n\x0breporter_id\x18\x01 \x01(\t\x12\x11\n\treport_id\x18\x02 \x01(\t:\x11\x8a\x94#\r\x1a\x0breporter_id\"N\n\x11\x42\x61\x64\x46\x61ithWithdrawn\x12\x13\n\x0breporter_id\x18\x01 \x01(\t\x12\x11\n\treport_id\x18\x02 \x01(\t:\x11\x8a\x94#\r\x1a\x0breporter_idb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,6 +36,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONTACTSEEN']._serialized_options = b'\212\224#\031\032\tclient_id\032\014therapist_id'
   _globals['_REPORTWEIGHED']._loaded_options = None
   _globals['_REPORTWEIGHED']._serialized_options = b'\212\224#\030\032\tclient_id\032\013reporter_id'
+  _globals['_SUSPENSIONDUE']._loaded_options = None
+  _globals['_SUSPENSIONDUE']._serialized_options = b'\212\224#\013\032\tclient_id'
+  _globals['_SUSPENSIONALLOWED']._loaded_options = None
+  _globals['_SUSPENSIONALLOWED']._serialized_options = b'\212\224#\030\032\013reporter_id\032\tclient_id'
   _globals['_BOOKINGLOST']._loaded_options = None
   _globals['_BOOKINGLOST']._serialized_options = b'\212\224#\013\032\tclient_id'
   _globals['_BADFAITHFOUND']._loaded_options = None
@@ -46,10 +50,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONTACTSEEN']._serialized_end=186
   _globals['_REPORTWEIGHED']._serialized_start=189
   _globals['_REPORTWEIGHED']._serialized_end=362
-  _globals['_BOOKINGLOST']._serialized_start=364
-  _globals['_BOOKINGLOST']._serialized_end=455
-  _globals['_BADFAITHFOUND']._serialized_start=457
-  _globals['_BADFAITHFOUND']._serialized_end=531
-  _globals['_BADFAITHWITHDRAWN']._serialized_start=533
-  _globals['_BADFAITHWITHDRAWN']._serialized_end=611
+  _globals['_SUSPENSIONDUE']._serialized_start=364
+  _globals['_SUSPENSIONDUE']._serialized_end=435
+  _globals['_SUSPENSIONALLOWED']._serialized_start=437
+  _globals['_SUSPENSIONALLOWED']._serialized_end=526
+  _globals['_BOOKINGLOST']._serialized_start=528
+  _globals['_BOOKINGLOST']._serialized_end=619
+  _globals['_BADFAITHFOUND']._serialized_start=621
+  _globals['_BADFAITHFOUND']._serialized_end=695
+  _globals['_BADFAITHWITHDRAWN']._serialized_start=697
+  _globals['_BADFAITHWITHDRAWN']._serialized_end=775
 # @@protoc_insertion_point(module_scope)
