@@ -1,13 +1,15 @@
-"""`python -m tests.rules` writes docs/rules.md: every rule of docs/rules.yaml with the tests that prove it.
+"""`python -m tests.rules` writes docs/rules.md: the rules of docs/rules.yaml, how far each works, and what proves it.
 
-A test names its rules by a mark, `@pytest.mark.rule("MO5")`. `--check` writes nothing and fails when the page is out of
-date. Tests are read, not run or imported, so no server is needed.
+A test names what it proves by a mark: `@pytest.mark.rule("MO5.a")` a clause, `@pytest.mark.rule("MO5")` something
+towards the rule that is no whole clause. A rule works when each of its clauses has a test that names it. `--check`
+writes nothing and fails when the page is out of date. Tests are read, not run or imported, so no server is needed.
 """
 
 import ast
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 import yaml
@@ -16,18 +18,30 @@ ROOT = Path(__file__).parents[1]
 RULES = ROOT / "docs" / "rules.yaml"
 PAGE = ROOT / "docs" / "rules.md"
 HEAD = """\
-# Rules and the tests that prove them
+# Rules, how far they work, and the tests that prove it
 
 Written by `python -m tests.rules` from [rules.yaml](rules.yaml) and the marks on the tests; `make check` fails when it
-is out of date. A test's name is a sentence. A rule that is listed has tests; it may promise more than they cover yet.
+is out of date. A rule is **working** when each of its clauses has a test that names the clause, **in part** when only
+some have or tests name nothing but the rule, and **not yet** without a test. A test's name is a sentence.
 """
 
-Rules = Mapping[str, Mapping[str, str]]
-"""By section, by id: the rule's sentence."""
+
+class Status(Enum):
+    WORKING = "working"
+    IN_PART = "in part"
+    NOT_YET = "not yet"
 
 
 class WrongMark(Exception):  # noqa: N818 - names the finding
-    """Marks that name no rule, one a line."""
+    """Marks that name no rule or no clause of it, one a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`clauses`: by letter."""
+
+    sentence: str
+    clauses: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -40,13 +54,27 @@ class Proof:
         return self.name.removeprefix("test_").replace("_", " ")
 
 
+Rules = Mapping[str, Mapping[str, Rule]]
+"""By section, by id."""
+Proofs = Mapping[str, Sequence[Proof]]
+"""By what is proved: a rule's id, or a clause's, as in MO5.a."""
+
+
+def rules_of(text: str) -> Rules:
+    """Takes rules.yaml: by section, by id, what the rule says and its clauses by letter."""
+    return {
+        section: {rule: Rule(told["says"], told["clauses"]) for rule, told in of_section.items()}
+        for section, of_section in yaml.safe_load(text).items()
+    }
+
+
 def marks(path: str, tree: ast.Module) -> Iterator[tuple[str, Proof]]:
-    """Yields a rule's id and a test of the module that is marked with it."""
+    """Yields what a test of the module is marked with, and the test."""
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
             for decorator in node.decorator_list:
-                for rule in ids(decorator):
-                    yield rule, Proof(path, node.name)
+                for proved in ids(decorator):
+                    yield proved, Proof(path, node.name)
 
 
 def ids(decorator: ast.expr) -> list[str]:
@@ -56,37 +84,59 @@ def ids(decorator: ast.expr) -> list[str]:
     return [ast.literal_eval(argument) for argument in decorator.args]
 
 
-def proofs(rules: Rules, found: Sequence[tuple[str, Proof]]) -> dict[str, list[Proof]]:
-    """Returns each rule's tests, in order. Raises WrongMark."""
-    tests: dict[str, set[Proof]] = {rule: set() for of_section in rules.values() for rule in of_section}
-    if unknown := sorted(f"{test.path}::{test.name}: {rule}" for rule, test in found if rule not in tests):
+def proofs(rules: Rules, found: Sequence[tuple[str, Proof]]) -> Proofs:
+    """Returns the tests of each rule and of each clause, in order. Raises WrongMark."""
+    tests: dict[str, set[Proof]] = {}
+    for of_section in rules.values():
+        for rule, told in of_section.items():
+            tests |= {rule: set()} | {f"{rule}.{letter}": set() for letter in told.clauses}
+    if unknown := sorted(f"{test.path}::{test.name}: {proved}" for proved, test in found if proved not in tests):
         raise WrongMark("\n".join(unknown))
-    for rule, test in found:
-        tests[rule].add(test)
-    return {rule: sorted(of_rule) for rule, of_rule in tests.items()}
+    for proved, test in found:
+        tests[proved].add(test)
+    return {proved: sorted(of_proved) for proved, of_proved in tests.items()}
 
 
-def page(rules: Rules, tests: Mapping[str, Sequence[Proof]]) -> str:
+def status(rule: str, clauses: Mapping[str, str], tests: Proofs) -> Status:
+    proved = [bool(tests[f"{rule}.{letter}"]) for letter in clauses]
+    if all(proved):
+        return Status.WORKING
+    return Status.IN_PART if any(proved) or tests[rule] else Status.NOT_YET
+
+
+def page(rules: Rules, tests: Proofs) -> str:
+    statuses = {
+        rule: status(rule, told.clauses, tests) for of_section in rules.values() for rule, told in of_section.items()
+    }
     lines = [HEAD]
+    for each in Status:
+        of_status = [rule for rule, found in statuses.items() if found is each]
+        lines.append(f"- **{each.value}** ({len(of_status)}): {', '.join(of_status) or 'none'}")
     for section, of_section in rules.items():
-        if not any(tests[rule] for rule in of_section):
-            continue
-        lines.append(f"## {section}\n")
-        for rule, sentence in of_section.items():
-            if not tests[rule]:
-                continue
-            lines.append(f"**{rule}** {sentence}\n")
-            lines += [f"- {test.sentence} (`{test.path}::{test.name}`)" for test in tests[rule]]
-            lines.append("")
-    unproved = [rule for rule, of_rule in tests.items() if not of_rule]
-    if unproved:
-        lines.append(f"## Without a test yet\n\n{', '.join(unproved)}\n")
+        lines.append(f"\n## {section}\n")
+        for rule, told in of_section.items():
+            lines += of_rule(rule, told, statuses[rule], tests)
     return "\n".join(lines)
+
+
+def of_rule(rule: str, told: Rule, found: Status, tests: Proofs) -> list[str]:
+    lines = [f"**{rule}** ({found.value}) {told.sentence}\n"]
+    for letter, clause in told.clauses.items():
+        of_clause = tests[f"{rule}.{letter}"]
+        lines.append(f"- {rule}.{letter}: {clause}" + ("" if of_clause else " (no test names it)"))
+        lines += [f"  - {line(test)}" for test in of_clause]
+    if tests[rule]:
+        lines += ["- towards the rule:", *(f"  - {line(test)}" for test in tests[rule])]
+    return [*lines, ""]
+
+
+def line(test: Proof) -> str:
+    return f"{test.sentence} (`{test.path}::{test.name}`)"
 
 
 def written() -> str:
     """Returns the page as it should be. Raises WrongMark."""
-    rules: Rules = yaml.safe_load(RULES.read_text())
+    rules = rules_of(RULES.read_text())
     modules = sorted((ROOT / "tests").rglob("test_*.py"))
     found = [
         mark for path in modules for mark in marks(str(path.relative_to(ROOT)), ast.parse(path.read_text(), str(path)))
@@ -101,7 +151,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         text = written()
     except WrongMark as wrong:
-        print(f"marked with a rule that docs/rules.yaml does not have:\n{wrong}", file=sys.stderr)
+        print(f"marked with a rule or a clause that docs/rules.yaml does not have:\n{wrong}", file=sys.stderr)
         return 1
     if not arguments:
         PAGE.write_text(text)

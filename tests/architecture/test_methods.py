@@ -29,7 +29,7 @@ def is_read(method: MethodDescriptor) -> bool:
     return bool(method.name.startswith(READS))
 
 
-@pytest.mark.rule("PL5")
+@pytest.mark.rule("PL5.a")
 def test_every_method_of_every_service_declares_who_may_call_it() -> None:
     declared = check_declared(protos.services())
     assert len(declared) == len(METHODS) > 25

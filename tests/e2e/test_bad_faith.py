@@ -19,7 +19,7 @@ from tests.e2e.test_stories import contact_seen, enrolled
 world = test_stories.world
 
 
-@pytest.mark.rule("SL4", "MO10")
+@pytest.mark.rule("SL4.f", "MO10")
 async def test_bad_faith_brings_the_reporters_wait_back_although_a_person_had_confirmed_and_banned_on_it(
     platform: Platform, world: World
 ) -> None:

@@ -59,7 +59,7 @@ def grpc_name(code: int) -> str:
     return next(status.name for status in grpc.StatusCode if status.value[0] == code)
 
 
-@pytest.mark.rule("PL5")
+@pytest.mark.rule("PL5.a")
 @pytest.mark.parametrize(("service", "method"), METHODS)
 async def test_a_method_is_refused_without_a_token_and_with_every_right_but_its_own(
     platform: Platform, service: str, method: MethodDescriptor

@@ -60,7 +60,7 @@ async def contact_seen(platform: Platform, client: str, therapists: int) -> bool
     return sum(fact.type.endswith(".ContactSeen") for fact in facts) >= therapists
 
 
-@pytest.mark.rule("MO5", "MO4", "SL4")
+@pytest.mark.rule("MO5.d", "MO4", "SL4")
 async def test_three_reports_of_twelve_therapists_stop_a_client_with_all_of_them_and_in_every_service(
     platform: Platform, world: World
 ) -> None:
@@ -104,7 +104,7 @@ async def test_three_reports_of_twelve_therapists_stop_a_client_with_all_of_them
     await eventually(waits_are_gone)
 
 
-@pytest.mark.rule("MO4", "MO5")
+@pytest.mark.rule("MO4.b", "MO4.d", "MO5")
 async def test_a_lift_gives_back_standing_and_bookings_but_no_wait(platform: Platform, world: World) -> None:
     [therapist, other] = await enrolled(world, "t0", "t1")
     client = world.person("client")
@@ -139,7 +139,7 @@ async def test_a_lift_gives_back_standing_and_bookings_but_no_wait(platform: Pla
     await eventually(excluded)
 
 
-@pytest.mark.rule("MO4")
+@pytest.mark.rule("MO4.f")
 async def test_a_booking_whose_slot_was_sold_meanwhile_is_named_as_what_a_lift_could_not_give_back(
     platform: Platform, world: World
 ) -> None:
@@ -227,7 +227,7 @@ async def test_a_slot_that_many_clients_want_at_once_is_sold_to_one(world: World
     assert sum(not isinstance(answer, BaseException) for answer in told) == 1
 
 
-@pytest.mark.rule("PL8")
+@pytest.mark.rule("PL8.a")
 async def test_a_therapist_can_be_written_to_once_enrolled_and_not_before(world: World) -> None:
     client, therapist = world.person("client"), world.person("t-late")
     assert (await refused(world.write(client, therapist)))[1] == "THERAPIST_UNKNOWN"

@@ -111,7 +111,7 @@ async def test_a_client_goes_from_unknown_to_assured_by_what_the_provider_signed
     assert await published(module_database_url, client) == ["VerificationRequested", "AgeAssured"]
 
 
-@pytest.mark.rule("AV2")
+@pytest.mark.rule("AV2.c")
 async def test_a_replayed_receipt_is_refused_for_the_same_client_and_for_another(
     stub: Any, client: str, token: Token, credentials: Path, module_database_url: str
 ) -> None:
@@ -125,7 +125,7 @@ async def test_a_replayed_receipt_is_refused_for_the_same_client_and_for_another
     assert (await status(stub, other)).state == AGE_STATE_UNKNOWN
 
 
-@pytest.mark.rule("AV2")
+@pytest.mark.rule("AV2.c")
 async def test_of_fifty_clients_who_hand_in_one_receipt_at_once_one_is_assured(stub: Any, credentials: Path) -> None:
     receipt = fresh()
     clients = [f"client-{fresh()}" for _ in range(50)]

@@ -95,7 +95,7 @@ async def test_a_message_is_read_back_by_both_sides_with_its_body(stub: Any, pai
         assert whole.message.body_size == 8
 
 
-@pytest.mark.rule("MS5", "PL4")
+@pytest.mark.rule("MS5.b", "MS5.c", "PL4")
 async def test_a_message_sent_again_with_its_request_id_is_one_message_with_one_answer(
     stub: Any, pair: tuple[str, str]
 ) -> None:
@@ -154,7 +154,7 @@ async def test_a_request_id_of_one_person_is_unknown_to_another(stub: Any, pair:
     assert second.sequence == first.sequence + 1
 
 
-@pytest.mark.rule("MS5")
+@pytest.mark.rule("MS5.a")
 async def test_two_hundred_messages_at_once_are_numbered_without_gaps(stub: Any, pair: tuple[str, str]) -> None:
     answers = await asyncio.gather(*(stub.SendMessage(message(pair)) for _ in range(200)))
     assert sorted(answer.sequence for answer in answers) == list(range(2, 202))

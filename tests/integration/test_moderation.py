@@ -81,7 +81,7 @@ async def test_one_report_of_danger_suspends_provisionally_and_the_answer_says_s
     assert standing.since == told.reported_at
 
 
-@pytest.mark.rule("MO10")
+@pytest.mark.rule("MO4.h", "MO10")
 async def test_spam_brakes_by_two_reporters_and_suspends_by_four(stub: Any, client: str, therapists: list[str]) -> None:
     told = [(await stub.ReportClient(report(client, therapist))).client_state for therapist in therapists[:4]]
     assert told == [STATE_GOOD, STATE_BRAKED, STATE_BRAKED, STATE_SUSPENDED]
@@ -98,7 +98,7 @@ async def test_reports_of_three_therapists_at_the_same_moment_suspend_once(
     assert [facts.count(name) for name in ("ClientReported", "ClientBraked", "ClientSuspended")] == [5, 1, 1]
 
 
-@pytest.mark.rule("MO6")
+@pytest.mark.rule("MO6.c")
 async def test_of_six_people_whom_one_reporter_reports_at_the_same_moment_five_are_suspended_and_a_person_is_asked(
     moderation: ServiceProcess, stub: Any, elsewhere: Elsewhere, therapists: list[str]
 ) -> None:
@@ -179,7 +179,7 @@ async def test_a_report_scores_when_the_contact_arrives_after_it_imported_or_not
     }
 
 
-@pytest.mark.rule("MO4")
+@pytest.mark.rule("MO4.a")
 async def test_a_client_is_warned_braked_suspended_confirmed_banned_and_reinstated(
     stub: Any, client: str, therapists: list[str]
 ) -> None:
@@ -217,7 +217,7 @@ async def test_a_timed_suspension_ends_by_itself_in_a_brake_and_the_brake_in_goo
     assert (await standing_of(stub, client)).state == STATE_GOOD
 
 
-@pytest.mark.rule("MO4")
+@pytest.mark.rule("MO4.g")
 async def test_timers_lapse_measures_by_business_time(database_url: str) -> None:
     clock, metrics = ManualClock(datetime(2026, 3, 2, 9, tzinfo=UTC)), Metrics(CollectorRegistry())
     store = PostgresStore(database_url, "moderation", metrics)

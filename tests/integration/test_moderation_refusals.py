@@ -150,7 +150,7 @@ async def test_a_decision_is_refused_with_its_reason_and_appends_nothing(
     assert await count_facts(module_database_url, "moderation") == before
 
 
-@pytest.mark.rule("MO3")
+@pytest.mark.rule("MO3.d")
 async def test_a_reporter_who_moderates_neither_confirms_nor_bans_on_their_own_report(
     stub: Any, client: str, therapists: list[str], module_database_url: str
 ) -> None:

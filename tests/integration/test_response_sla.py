@@ -257,7 +257,7 @@ def eventful(pair: Pair, seed: int) -> list[Said]:
     return said + dice.sample(moderated, dice.randrange(5))
 
 
-@pytest.mark.rule("SL8")
+@pytest.mark.rule("SL8.a")
 async def test_facts_that_come_twice_late_and_in_another_order_give_the_same_waits(
     stub: Any, others: Elsewhere, servers: Servers
 ) -> None:

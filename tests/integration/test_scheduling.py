@@ -137,7 +137,7 @@ async def test_a_hold_asked_for_again_with_its_request_id_is_one_hold_with_one_a
     assert await refused(world.scheduling.HoldSlot(asked)) == ("INVALID_ARGUMENT", "REQUEST_REUSED", "request_id")
 
 
-@pytest.mark.rule("SC3")
+@pytest.mark.rule("SC3.a")
 async def test_a_hold_that_nobody_confirms_is_ended_by_its_timer(world: World) -> None:
     await world.assure()
     starts_at = ahead(DAY)

@@ -73,7 +73,7 @@ def test_a_stranger_to_the_pair_cannot_write_in_it_and_nobody_writes_to_themselv
     )
 
 
-@pytest.mark.rule("MS5")
+@pytest.mark.rule("MS5.a")
 def test_messages_are_counted_from_one_without_gaps_across_both_sides() -> None:
     given = SENDING.given(OPENED, sent(1), sent(2, SIDE_THERAPIST), sent(3))
     given.when(FROM_THERAPIST, GOOD, GOOD, GOOD).then(sent(4, SIDE_THERAPIST))
@@ -144,7 +144,7 @@ def test_nobody_writes_to_or_as_a_therapist_whose_enrolment_was_withdrawn() -> N
         SENDING.given(OPENED, sent()).when(command, GOOD, GOOD, withdrawn).refused("THERAPIST_UNKNOWN", "therapist_id")
 
 
-@pytest.mark.rule("MS10")
+@pytest.mark.rule("MS10.a")
 def test_what_the_sender_expects_is_carried_as_it_was_declared() -> None:
     note = replace(FROM_THERAPIST, expects=EXPECTATION_NONE, automatic=True)
     SENDING.given(OPENED, sent()).when(note, GOOD, GOOD, GOOD).then(

@@ -119,7 +119,7 @@ def test_without_any_word_who_wrote_second_is_guessed_to_be_the_therapist_and_en
     assert state.is_guessed
 
 
-@pytest.mark.rule("PL6", "PL8")
+@pytest.mark.rule("PL8.b", "PL6")
 @pytest.mark.parametrize(("sender", "pair"), [(SIDE_CLIENT, PAIR), (SIDE_THERAPIST, TURNED)])
 def test_the_role_of_a_line_says_who_the_therapist_is_and_marks_them(
     sender: Side.ValueType, pair: dict[str, str]

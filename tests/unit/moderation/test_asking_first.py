@@ -48,7 +48,7 @@ def allowed(client_id: str) -> SuspensionAllowed:
     return SuspensionAllowed(reporter_id="t1", client_id=client_id)
 
 
-@pytest.mark.rule("MO6")
+@pytest.mark.rule("MO6.c")
 def test_five_people_are_suspended_by_one_reporter_in_a_day_and_the_sixth_is_not() -> None:
     four = of_reporter(*(at(hour(n), allowed(f"c{n}")) for n in range(4)))
     four.when(ask("c4", 4)).then(allowed("c4"))
@@ -76,7 +76,7 @@ def test_a_report_that_suspends_is_not_decided_before_its_reporters_are_asked_fo
     given(*SEEN).when(replace(report("r1", SPAM), allowed={})).then(*reported("r1", SPAM))
 
 
-@pytest.mark.rule("MO6")
+@pytest.mark.rule("MO6.c")
 def test_from_the_sixth_on_a_report_suspends_nobody_and_says_that_a_person_is_needed() -> None:
     barred = replace(report("r1", DANGER), allowed={"t1": False})
     given(*SEEN).when(barred).then(*reported("r1", DANGER, needs_person=True))
@@ -129,7 +129,7 @@ made = st.tuples(
 reports = st.lists(st.tuples(st.permutations(PEOPLE), st.lists(made, min_size=12, max_size=12)), min_size=1, max_size=3)
 
 
-@pytest.mark.rule("MO6")
+@pytest.mark.rule("MO6.c")
 @for_all(reports)
 def test_no_reporter_ever_suspends_more_than_five_people_within_a_day(
     history: list[tuple[list[str], list[tuple[str, int, int]]]],

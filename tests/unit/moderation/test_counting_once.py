@@ -54,7 +54,7 @@ SUSPENSION_SERVED = (
 )
 
 
-@pytest.mark.rule("MO4", "MO10")
+@pytest.mark.rule("MO4.i", "MO10")
 def test_after_a_brake_was_served_one_report_more_is_not_enough_again() -> None:
     given(*BRAKE_SERVED).when(report("r3", SPAM, "t3", at=200)).then(*reported("r3", SPAM, "t3"))
     fourth = given(*BRAKE_SERVED, *reported("r3", SPAM, "t3")).when(report("r4", SPAM, "t4", at=200))
@@ -65,7 +65,7 @@ def test_after_a_brake_was_served_one_report_more_is_not_enough_again() -> None:
     )  # fmt: skip
 
 
-@pytest.mark.rule("MO4", "MO10")
+@pytest.mark.rule("MO4.i", "MO10")
 def test_who_braked_once_brakes_again_by_something_graver_or_when_their_report_was_decided() -> None:
     again = (*BRAKE_SERVED, *reported("r3", SPAM, "t1"))
     given(*again).when(report("r4", SPAM, "t2", at=200)).then(*reported("r4", SPAM, "t2"))
@@ -79,13 +79,13 @@ def test_who_braked_once_brakes_again_by_something_graver_or_when_their_report_w
         )
 
 
-@pytest.mark.rule("MO4")
+@pytest.mark.rule("MO4.i")
 def test_the_reports_of_a_suspension_that_was_served_brake_no_more() -> None:
     for finding in ((), (decided("r1", UPHELD),)):
         given(*SUSPENSION_SERVED, *finding).when(report("r2", SPAM, "t2", at=200)).then(*reported("r2", SPAM, "t2"))
 
 
-@pytest.mark.rule("MO4")
+@pytest.mark.rule("MO4.i")
 def test_the_reports_of_a_brake_still_count_towards_a_suspension_and_towards_one() -> None:
     third = (*BRAKED, *reported("r3", HARASSMENT, "t3"))
     given(*BRAKED).when(report("r3", HARASSMENT, "t3")).then(*third[-2:], suspended(25, "r1", "r2", "r3"))
@@ -93,7 +93,7 @@ def test_the_reports_of_a_brake_still_count_towards_a_suspension_and_towards_one
     given(*served).when(report("r4", HARASSMENT, "t4", at=30)).then(*reported("r4", HARASSMENT, "t4"))
 
 
-@pytest.mark.rule("MO4")
+@pytest.mark.rule("MO4.i")
 def test_an_upheld_report_of_a_lapsed_suspension_suspends_once_more_and_not_a_third_time() -> None:
     others = (*reported("r2", SPAM, "t2"), *reported("r3", SPAM, "t3"))
     again = (*SUSPENDED, decided("r1", UPHELD), at(hour(24), suspension_lapsed(24 + WEEK)), *others[:2])
@@ -103,7 +103,7 @@ def test_an_upheld_report_of_a_lapsed_suspension_suspends_once_more_and_not_a_th
     given(*lapsed).when(report("r4", SPAM, "t4", at=60)).then(*reported("r4", SPAM, "t4"))
 
 
-@pytest.mark.rule("MO4")
+@pytest.mark.rule("MO4.i")
 @pytest.mark.parametrize(
     "by_a_person",
     [
@@ -139,7 +139,7 @@ def test_a_report_that_was_dismissed_when_a_person_decided_counts_once_it_is_uph
     given(*told).when(report("r2", SPAM, "t2")).then(*reported("r2", SPAM, "t2"), braked(1 + WEEK, "r1", "r2"))
 
 
-@pytest.mark.rule("MO4")
+@pytest.mark.rule("MO4.j")
 def test_an_upheld_report_loses_its_weight_after_180_days_and_an_undecided_one_does_not() -> None:
     old = (*SEEN, *reported("r1", SPAM, "t1"))
     upheld = given(*old, at(hour(5), decided("r1", UPHELD)))
@@ -181,7 +181,7 @@ class Weeks:
         return [fact for fact in self.facts if isinstance(fact, ClientBraked | ClientSuspended)]
 
 
-@pytest.mark.rule("MO10")
+@pytest.mark.rule("MO10.d")
 @pytest.mark.parametrize(("severities", "weeks_braked"), [((SPAM,), 1), ((SPAM, HARASSMENT), 2)])
 def test_two_reporters_alone_brake_an_innocent_client_for_a_week_by_each_severity_whatever_they_repeat(
     severities: tuple[int, ...], weeks_braked: int

@@ -42,7 +42,7 @@ PROVISIONAL = (contact_seen("t1"), *reported("r1", DANGER), at(START, suspended(
 TEN_YEARS = 3_650 * DAY
 
 
-@pytest.mark.rule("MO1")
+@pytest.mark.rule("MO1.c")
 @pytest.mark.parametrize("finding", [UPHELD, DISMISSED, BAD_FAITH])
 def test_a_decision_about_a_report_is_a_fact_and_a_later_one_replaces_it(finding: int) -> None:
     story = given(*reported("r1", SPAM))
@@ -66,7 +66,7 @@ def test_a_decision_about_its_report_neither_ends_a_suspension_nor_confirms_it(f
     assert [after.at(hour(h)) for h in (2, 24, 24 + WEEK)] == ["SUSPENDED", "BRAKED", "GOOD"]
 
 
-@pytest.mark.rule("MO3")
+@pytest.mark.rule("MO3.d")
 @pytest.mark.parametrize("involved", [CLIENT, "t1", "t2"])
 def test_who_is_reported_or_reported_decides_nothing_in_the_case(involved: str) -> None:
     case = (*PROVISIONAL, *reported("r2", SPAM, "t2"), decided("r2", DISMISSED, "t2"))
@@ -151,7 +151,7 @@ def test_an_end_is_ahead_and_at_most_ten_years(measure) -> None:  # noqa: ANN001
     given(*PROVISIONAL).when(confirm(until=2, at=2)).refused("END_OUT_OF_RANGE", "until")
 
 
-@pytest.mark.rule("MO4")
+@pytest.mark.rule("MO4.b")
 @pytest.mark.parametrize("kind", [LIFTED, REVERSED])
 def test_a_reinstatement_gives_the_standing_back_from_every_measure(kind: int) -> None:
     for measures in (PROVISIONAL, (*PROVISIONAL, confirmed()), (braked(WEEK, by=MODERATOR),), (banned(),)):
@@ -189,7 +189,7 @@ def test_a_ban_has_no_end_and_nothing_but_a_reinstatement_changes_it() -> None:
 REVIEWED = (*PROVISIONAL, *reported("r2", SPAM, "t2"), *reported("r3", SPAM, "t3"), decided("r3", DISMISSED, "t3"))
 
 
-@pytest.mark.rule("MO4")
+@pytest.mark.rule("MO4.k")
 def test_a_persons_measure_names_the_reports_that_were_open_when_they_decided() -> None:
     upheld = (*REVIEWED, decided("r2", UPHELD, "t2"))
     given(*upheld).when(warn()).then(warned("r1", "r2"))
@@ -199,7 +199,7 @@ def test_a_persons_measure_names_the_reports_that_were_open_when_they_decided() 
     given(*braked_by_policy).when(brake(until=50)).then(braked(50, "r2", by=MODERATOR))
 
 
-@pytest.mark.rule("MO4")
+@pytest.mark.rule("MO4.k")
 def test_what_confirms_or_ends_a_measure_names_its_reports_as_well_whatever_was_found_about_them() -> None:
     found = (*REVIEWED, decided("r1", BAD_FAITH))
     given(*found).when(confirm()).then(confirmed(None, "r1", "r2"))

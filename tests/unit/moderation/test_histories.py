@@ -138,7 +138,7 @@ def lived(history: Iterable[tuple[Any, ...]], *, timers: bool = True) -> Client:
     return client
 
 
-@pytest.mark.rule("MO4")
+@pytest.mark.rule("MO4.g")
 @for_all(histories())
 def test_time_alone_never_makes_a_standing_worse(history: list[tuple[Any, ...]]) -> None:
     client = lived(history)

@@ -15,13 +15,13 @@ def finding(found: int) -> NoteFinding:
     return NoteFinding("t1", "r1", found, START)
 
 
-@pytest.mark.rule("MO10")
+@pytest.mark.rule("MO10.c")
 @pytest.mark.parametrize("found", [UPHELD, DISMISSED])
 def test_an_honest_mistake_has_no_consequence_for_the_reporter(found: int) -> None:
     given().when(finding(found)).then()
 
 
-@pytest.mark.rule("MO10")
+@pytest.mark.rule("MO10.a", "MO10.c")
 def test_a_report_in_bad_faith_counts_once_against_its_reporter_until_it_is_withdrawn() -> None:
     given().when(finding(BAD_FAITH)).then(FOUND)
     given(FOUND).when(finding(BAD_FAITH)).then()

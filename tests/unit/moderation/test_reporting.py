@@ -47,7 +47,7 @@ def test_a_report_is_a_fact_and_one_of_spam_alone_leads_to_nothing() -> None:
     given(contact_seen("t1")).when(report("r1", SPAM)).then(*reported("r1", SPAM))
 
 
-@pytest.mark.rule("MO4", "MO5")
+@pytest.mark.rule("MO4.h", "MO5")
 def test_a_dangerous_client_is_suspended_on_the_first_report() -> None:
     decision = given(contact_seen("t1")).when(report("r1", DANGER)).then(*reported("r1", DANGER), suspended(25, "r1"))
     assert list(decision.timers) == [Timer("measure-ends", hour(25))]
@@ -61,7 +61,7 @@ def test_a_retried_report_is_still_one_report() -> None:
     story.when(report("r1", DANGER, at=9)).refused("REQUEST_REUSED", "request_id")
 
 
-@pytest.mark.rule("PL9")
+@pytest.mark.rule("PL9.a")
 def test_a_report_names_the_last_message_its_reporter_knows_of() -> None:
     reported_after, weighed = reported("r1", SPAM)
     reported_after.conversation_id, reported_after.last_message_sequence = "c1", 7
@@ -105,7 +105,7 @@ def stale(gate: Gate) -> Gate:
     return gate.seen(is_fresh=False, is_parked=False)
 
 
-@pytest.mark.rule("MO10")
+@pytest.mark.rule("MO4.h", "MO10")
 def test_two_reporters_brake_by_spam_and_one_alone_does_not_whatever_they_repeat() -> None:
     seen = (contact_seen("t1"), contact_seen("t2"))
     once = given(*seen, *reported("r1", SPAM, "t1"))
@@ -114,7 +114,7 @@ def test_two_reporters_brake_by_spam_and_one_alone_does_not_whatever_they_repeat
     assert list(decision.timers) == [Timer("measure-ends", hour(1 + WEEK))]
 
 
-@pytest.mark.rule("MO10")
+@pytest.mark.rule("MO4.h", "MO10")
 def test_three_reporters_suspend_at_a_score_of_four_and_not_below() -> None:
     story = given(*TWO_WROTE_SPAM, contact_seen("t3"), at(hour(0.5), braked(WEEK, "r1", "r2")))
     story.when(report("r3", SPAM, "t3")).then(*reported("r3", SPAM, "t3"))
@@ -130,7 +130,7 @@ def test_two_reporters_never_suspend_by_score() -> None:
     story.when(report("r2", HARASSMENT, "t2")).then(*reported("r2", HARASSMENT, "t2"), braked(1 + WEEK, "r1", "r2"))
 
 
-@pytest.mark.rule("MO10")
+@pytest.mark.rule("MO10.d")
 @pytest.mark.parametrize(
     ("severities", "suspends"),
     [((SPAM,) * 3, False), ((SPAM,) * 4, True), ((SPAM, SPAM, HARASSMENT), True), ((HARASSMENT,) * 2, False)],
@@ -150,7 +150,7 @@ def test_a_reporter_has_one_vote_by_their_gravest_report() -> None:
     assert suspended(25, "r1", "r2", "r3", "r4") in decision.facts  # 2 + 1 + 1
 
 
-@pytest.mark.rule("MO10")
+@pytest.mark.rule("MO10.a")
 def test_a_report_counts_as_far_as_its_reporter_was_relied_on_when_it_was_made() -> None:
     half = (ENROLLED, ClientStanding(), Reporter(frozenset({"lie"})))
     seen = (contact_seen("t1"), contact_seen("t2"), *reported("r1", SPAM, "t1"))
@@ -295,7 +295,7 @@ def test_a_reporter_has_a_bounded_number_of_undecided_reports_about_one_client()
     given(*most, decided("r0", DISMISSED)).when(report("more", SPAM)).then(*reported("more", SPAM))
 
 
-@pytest.mark.rule("MO4")
+@pytest.mark.rule("MO4.l")
 def test_reports_that_wait_never_keep_a_graver_one_out() -> None:
     spam = [fact for n in range(DEFAULT.open_reports_max) for fact in reported(f"s{n}", SPAM)]
     harassment = [fact for n in range(DEFAULT.open_reports_max) for fact in reported(f"h{n}", HARASSMENT)]

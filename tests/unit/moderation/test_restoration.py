@@ -15,7 +15,7 @@ LIFTED = (suspended(48, by=MODERATOR), reinstated())  # the reinstatement is the
 TWICE = (*LIFTED, suspended(96, by=MODERATOR), reinstated())
 
 
-@pytest.mark.rule("MO4")
+@pytest.mark.rule("MO4.f")
 def test_what_could_not_be_restored_is_named_once() -> None:
     given(*LIFTED).when(note_booking_lost("b1", 2)).then(booking_lost("b1", 2))
     named = given(*LIFTED, booking_lost("b1", 2), booking_lost("b2", 2))
@@ -23,7 +23,7 @@ def test_what_could_not_be_restored_is_named_once() -> None:
     named.when(note_booking_lost("b1", 2)).then()
 
 
-@pytest.mark.rule("MO4")
+@pytest.mark.rule("MO4.f")
 def test_the_loss_of_an_earlier_lift_is_recorded_and_not_listed_under_a_later_one() -> None:
     given(*TWICE).when(note_booking_lost("b1", 2)).then(booking_lost("b1", 2))
     assert given(*TWICE, booking_lost("b1", 2)).state.booking_ids_lost == ()

@@ -26,7 +26,7 @@ WEEK = 7 * DAY
 PROVISIONAL = (contact_seen("t1"), *reported("r1", DANGER), at(START, suspended(24, "r1")))
 
 
-@pytest.mark.rule("MO4")
+@pytest.mark.rule("MO4.g")
 def test_a_suspension_nobody_reviewed_within_a_day_lapses_to_a_brake_and_the_brake_after_a_week() -> None:
     lapse = given(*PROVISIONAL).when(record_ends(at=24)).then(suspension_lapsed(24 + WEEK))
     assert list(lapse.timers) == [Timer("measure-ends", hour(24 + WEEK))]

@@ -107,7 +107,7 @@ def test_an_evaluation_before_any_message_states_nothing() -> None:
     assert not arrivals.stated
 
 
-@pytest.mark.rule("SL8")
+@pytest.mark.rule("SL8.a")
 @settings(deadline=None)
 @given(st.data(), pasts())
 def test_any_order_and_number_of_arrivals_gives_the_same_waits(data: st.DataObject, past: Past) -> None:

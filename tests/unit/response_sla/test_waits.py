@@ -42,7 +42,7 @@ def test_a_second_reply_in_a_row_ends_nothing() -> None:
     given(client_writes(0), therapist_writes(2), therapist_writes(3)).then(answered(FIRST, 0, 2))
 
 
-@pytest.mark.rule("MS10")
+@pytest.mark.rule("MS10.b")
 def test_a_message_that_expects_no_reply_opens_no_wait() -> None:
     given(client_writes(0, expects_reply=False)).when(client_writes(4)).then(opened(FIRST, 4))
 
@@ -52,7 +52,7 @@ def test_what_the_client_declares_counts_whether_a_person_or_a_rule_sent_it() ->
     given(client_writes(0, automatic=True)).then(opened(FIRST, 0))
 
 
-@pytest.mark.rule("SL2", "MS7", "MS12")
+@pytest.mark.rule("SL2.a", "MS12.a", "MS7")
 def test_an_automatic_reply_never_ends_a_wait() -> None:
     given(client_writes(0)).when(therapist_writes(1, automatic=True), therapist_writes(6)).then(answered(FIRST, 0, 6))
 
@@ -74,7 +74,7 @@ def test_a_decision_makes_the_exclusion_final_and_a_dismissal_does_not_bring_it_
     given(client_writes(0), reported(3)).when(decided(9, finding)).then(excluded(FIRST, 0, final=True))
 
 
-@pytest.mark.rule("SL4")
+@pytest.mark.rule("SL4.f")
 def test_only_a_finding_of_bad_faith_brings_the_waits_back_as_what_they_were() -> None:
     story = given(client_writes(0), reported(3), therapist_writes(4), client_writes(5))
     story.then(excluded(FIRST, 0, final=False), excluded(NEXT, 5, final=False))
@@ -93,7 +93,7 @@ def test_a_report_at_the_end_of_the_first_response_target_is_still_straight_away
     given(client_writes(0)).when(reported(24)).then(excluded(FIRST, 0, final=False))
 
 
-@pytest.mark.rule("SL4")
+@pytest.mark.rule("SL4.g")
 def test_a_report_past_the_first_response_target_voids_only_the_open_wait() -> None:
     given(client_writes(0)).when(reported(24.001), client_writes(30)).then(
         voided(FIRST, 0, 24.001, by="r1"), opened(NEXT, 30)
@@ -278,7 +278,7 @@ def test_bad_faith_brings_the_wait_back_even_where_the_report_alone_had_the_clie
     )
 
 
-@pytest.mark.rule("SL4")
+@pytest.mark.rule("SL4.f")
 def test_bad_faith_brings_the_wait_back_also_after_a_person_confirmed_or_banned_on_that_report() -> None:
     story = given(client_writes(0), reported(3), suspended(3, 27, "r1"))
     for measures in ([suspended(8, None, "r1")], [suspended(8, None, "r1"), banned(9, "r1")], [banned(9, "r1")]):
