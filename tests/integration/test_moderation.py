@@ -119,11 +119,12 @@ async def test_of_six_people_whom_one_reporter_reports_at_the_same_moment_five_a
     assert [[each.needs_person for each in of_person] for of_person in listed] == [[n == spared] for n in range(6)]
 
     late = f"client-{fresh()}"
-    await stub.ReportClient(report(late, reporter, SEVERITY_DANGER))
+    seventh = await stub.ReportClient(report(late, reporter, SEVERITY_DANGER))
     await elsewhere.client_wrote_to(late, reporter)
 
     async def person_asked_first() -> bool:
-        [waiting] = (await stub.ListReports(ListReportsRequest(client_id=late))).reports
+        asked = ListReportsRequest(client_id=late, at_least=seventh.revision)
+        [waiting] = (await stub.ListReports(asked)).reports
         return waiting.needs_person and waiting.contact_seen
 
     await until(person_asked_first)
