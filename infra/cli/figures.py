@@ -34,7 +34,8 @@ from kernel.grpc.revision import Revision, at_least
 
 KINDS = ("first", "next", "all")
 GROUP = ("count", "median_ms", "p90_ms")
-FIGURE_COLUMNS = ("therapist", *(f"{kind} {each}" for kind in KINDS for each in GROUP), "open", "voided", "excluded")
+ENDS = ("open", "voided", "excluded", "not_owed")
+FIGURE_COLUMNS = ("therapist", *(f"{kind} {each}" for kind in KINDS for each in GROUP), *ENDS)
 WAIT_COLUMNS = ("opened_at", "kind", "state", "response_ms", "ended_at", "client", "conversation", "report")
 THERAPISTS_AT_ONCE = 100
 WAITS_AT_ONCE = 500
@@ -169,7 +170,7 @@ def _show_figures(figures: Sequence[dict[str, Any]], output: str) -> None:
 
 def _figure_row(therapist: str, told: TherapistFigures | GetFiguresResponse, basis: Basis) -> dict[str, Any]:
     groups = {kind: _group(getattr(told, kind)) for kind in KINDS}
-    ends = {"open": told.all.open, "voided": told.all.voided, "excluded": told.all.excluded}
+    ends = {name: getattr(told.all, name) for name in ENDS}
     return {"therapist": therapist, **groups, **ends, "as_of": _instant(basis, "as_of")}
 
 

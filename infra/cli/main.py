@@ -16,6 +16,7 @@ from infra.cli import (
     parked,
     read_models,
     relay,
+    response_sla,
     sources,
     streams,
     token,
@@ -70,6 +71,7 @@ for each in (
     topics.topics,
     relay.relay,
     gates.gates,
+    response_sla.response_sla,
     database.database,
     token.token,
 ):

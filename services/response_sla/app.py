@@ -2,33 +2,39 @@
 
 from kernel.folded import Fold
 from kernel.routes import Read, Route
-from services.response_sla.domain import client_inputs, conversation_waits
+from services.response_sla.domain import client_inputs, conversation, conversation_waits, response_policy
 from services.response_sla.domain.client_inputs import NoteAboutPerson, Person, person_stream
+from services.response_sla.domain.conversation import Conversation, conversation_stream
 from services.response_sla.domain.conversation_waits import (
-    Conversation,
+    DeclareNoReplyOwed,
     EvaluateConversation,
     NoteMessages,
-    conversation_stream,
 )
+from services.response_sla.domain.policy import Policies
+from services.response_sla.domain.response_policy import SetResponsePolicy
 from services.response_sla.domain.turning import TurnParties, turn
 
-CONVERSATION = Fold(Conversation(), conversation_waits.evolve)
+CONVERSATION = Fold(Conversation(), conversation.evolve)
 PERSON = Fold(Person(), client_inputs.evolve)
+POLICIES = Fold(Policies(), response_policy.evolve)
 
 
-def on_conversation(command: NoteMessages | EvaluateConversation | TurnParties) -> str:
+def on_conversation(command: NoteMessages | EvaluateConversation | DeclareNoReplyOwed | TurnParties) -> str:
     return conversation_stream(command.parties.conversation_id)
 
 
-# What moderation said of the two people is read by every decision about a wait, so each holds at its commit.
-PEOPLE = {
+# Every decision about a wait reads what moderation said of the two people, and the policies: each holds at its commit.
+READS = {
     "client": Read(lambda command: person_stream(command.parties.client_id), PERSON),
     "therapist": Read(lambda command: person_stream(command.parties.therapist_id), PERSON),
+    "policies": Read(lambda command: response_policy.STREAM, POLICIES),
 }
 
 ROUTES = [
-    Route(NoteMessages, on_conversation, CONVERSATION, conversation_waits.decide, reads=PEOPLE),
-    Route(EvaluateConversation, on_conversation, CONVERSATION, conversation_waits.decide, reads=PEOPLE, urgent=True),
-    Route(TurnParties, on_conversation, CONVERSATION, turn, reads=PEOPLE, urgent=True),
+    Route(NoteMessages, on_conversation, CONVERSATION, conversation_waits.decide, reads=READS),
+    Route(DeclareNoReplyOwed, on_conversation, CONVERSATION, conversation_waits.decide, reads=READS),
+    Route(EvaluateConversation, on_conversation, CONVERSATION, conversation_waits.decide, reads=READS, urgent=True),
+    Route(TurnParties, on_conversation, CONVERSATION, turn, reads=READS, urgent=True),
     Route(NoteAboutPerson, lambda command: person_stream(command.person_id), PERSON, client_inputs.decide, urgent=True),
+    Route(SetResponsePolicy, lambda command: response_policy.STREAM, POLICIES, response_policy.decide),
 ]

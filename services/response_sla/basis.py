@@ -5,7 +5,12 @@ from datetime import UTC, datetime
 from typing import ClassVar
 
 from holdspace.response_sla.v1 import service_pb2
-from holdspace.response_sla.v1.service_pb2 import GetFiguresRequest, ListFiguresRequest, ListWaitsRequest
+from holdspace.response_sla.v1.service_pb2 import (
+    GetFiguresRequest,
+    GetFiguresUnderPolicyRequest,
+    ListFiguresRequest,
+    ListWaitsRequest,
+)
 from kernel.errors import Rejected
 from kernel.facts import EPOCH, instant, timestamp
 from kernel.queries import Queries
@@ -15,7 +20,7 @@ FIRST = datetime.min.replace(tzinfo=UTC)
 LAST = datetime.max.replace(tzinfo=UTC)
 
 
-Filters = GetFiguresRequest | ListWaitsRequest | ListFiguresRequest
+Filters = GetFiguresRequest | GetFiguresUnderPolicyRequest | ListWaitsRequest | ListFiguresRequest
 
 
 @dataclass(frozen=True, slots=True)

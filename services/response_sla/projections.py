@@ -9,12 +9,16 @@ from holdspace.response_sla.v1.private_pb2 import (
     DecisionNoted,
     MessageNoted,
     PartiesTurned,
+    ReplyNotOwed,
     ReportNoted,
+    ResponsePolicySet,
     StandingNoted,
     WaitAnswered,
     WaitExcluded,
+    WaitNotOwed,
     WaitOpened,
     WaitRestated,
+    WaitResumed,
     WaitVoided,
     WaitWithdrawn,
 )
@@ -22,7 +26,8 @@ from kernel.projected import Add, All, Last, Write
 from kernel.read_model import ReadModel
 from kernel.replay import StoredFact
 from kernel.sql import queries
-from services.response_sla.domain.wait import Answered, Voided, WaitFact, from_message
+from services.response_sla.domain.response_policy import from_message as from_policy_message
+from services.response_sla.domain.wait import Answered, NotOwed, Voided, WaitFact, from_message
 
 HERE = Path(__file__).parent
 
@@ -42,12 +47,28 @@ WAIT = (
     "void_report_id",
     "excluded_by",
     "exclusion_final",
+    "policy_version",
+    "not_owed_at",
+    "returns_until",
+    "not_owed_spans",
+)
+POLICY = (
+    "position",
+    "recorded_at",
+    "version",
+    "first_target",
+    "next_target",
+    "undecided_max",
+    "sample_min",
+    "return_max",
+    "in_force_from",
 )
 
 
 def wait_row(fact: StoredFact, stated: WaitFact) -> tuple[object, ...]:
     wait = from_message(stated.wait)
     answer = wait.ending if isinstance(wait.ending, Answered) else None
+    not_owed = wait.ending if isinstance(wait.ending, NotOwed) else None
     void = wait.ending if isinstance(wait.ending, Voided) else None
     return (
         fact.position,
@@ -65,6 +86,25 @@ def wait_row(fact: StoredFact, stated: WaitFact) -> tuple[object, ...]:
         void and void.report_id,
         wait.exclusion and wait.exclusion.report_id,
         wait.exclusion and wait.exclusion.final,
+        wait.policy_version,
+        not_owed and not_owed.at,
+        not_owed and not_owed.returns_until,
+        [instant for span in wait.not_owed for instant in span],
+    )
+
+
+def policy_row(fact: StoredFact, stated: ResponsePolicySet) -> tuple[object, ...]:
+    policy = from_policy_message(stated.policy)
+    return (
+        fact.position,
+        fact.recorded_at,
+        policy.version,
+        policy.first_target,
+        policy.next_target,
+        policy.undecided_max,
+        policy.sample_min,
+        policy.return_max,
+        policy.in_force_from,
     )
 
 
@@ -90,13 +130,16 @@ READ_MODEL = ReadModel(
     writes={
         MessageNoted: NOTE_PARTIES,
         PartiesTurned: NOTE_PARTIES,
+        ResponsePolicySet: [Add("policies", POLICY, policy_row)],
         WaitOpened: OPEN_WAIT,
         WaitAnswered: STATE_WAIT,
         WaitVoided: STATE_WAIT,
         WaitExcluded: STATE_WAIT,
+        WaitNotOwed: STATE_WAIT,
+        WaitResumed: STATE_WAIT,
         WaitRestated: STATE_WAIT,
         WaitWithdrawn: [All("supersede", lambda fact, of: (fact.position, of.conversation_id, of.opening_sequence))],
     },
-    revision=4,
-    ignores=[ReportNoted, DecisionNoted, StandingNoted, ConversationEvaluated],
+    revision=5,
+    ignores=[ReplyNotOwed, ReportNoted, DecisionNoted, StandingNoted, ConversationEvaluated],
 )

@@ -8,11 +8,32 @@ order by conversation_id
 select position, recorded_at from read_model_checkpoint join facts using (position)
 
 -- name: known_on
-select position, recorded_at from waits where recorded_at <= $1 order by recorded_at desc, position desc limit 1
+(select position, recorded_at from waits where recorded_at <= $1 order by recorded_at desc, position desc limit 1)
+union all
+(select position, recorded_at from policies where recorded_at <= $1 order by recorded_at desc, position desc limit 1)
+order by position desc limit 1
+
+-- name: policies
+select version, first_target, next_target, undecided_max, sample_min, return_max, in_force_from
+from policies where position <= $1 order by position
+
+-- name: policies_page
+select position, version, first_target, next_target, undecided_max, sample_min, return_max, in_force_from
+from policies where position > $1 order by position limit $2
+
+-- name: conversations_of_therapist
+select conversation_id, client_id, therapist_id from conversations
+where (therapist_id = $1 or client_id = $1) and conversation_id > $2 order by conversation_id limit $3
+
+-- name: facts_of_streams
+select asked.stream, found.fact from unnest($1::text[]) asked (stream)
+cross join lateral (
+    select f.version, f.fact from facts_of(asked.stream) f where f.position <= $2 order by f.version
+) found
 
 -- name: waits_of_therapists
 select therapist_id, opening_sequence, kind, opened_at, answered_at, answered_by, voided_at, void_reason,
-    void_report_id, excluded_by, exclusion_final
+    void_report_id, excluded_by, exclusion_final, policy_version, not_owed_at, returns_until, not_owed_spans
 from waits
 where therapist_id = any ($1::text[]) and opened_at >= $2 and opened_at < $3 and opened_at <= $4
   and position <= $5 and (superseded_by is null or superseded_by > $5)
@@ -26,7 +47,7 @@ order by therapist_id limit $6
 
 -- name: waits
 select conversation_id, client_id, opening_sequence, kind, opened_at, answered_at, answered_by, voided_at, void_reason,
-    void_report_id, excluded_by, exclusion_final
+    void_report_id, excluded_by, exclusion_final, policy_version, not_owed_at, returns_until, not_owed_spans
 from waits
 where therapist_id = $1 and opened_at >= $2 and opened_at < $3 and opened_at <= $4
   and position <= $5 and (superseded_by is null or superseded_by > $5)

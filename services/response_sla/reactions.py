@@ -39,7 +39,6 @@ from kernel.routes import Command
 from services.response_sla.domain.client_inputs import NoteAboutPerson
 from services.response_sla.domain.conversation_waits import EvaluateConversation, NoteMessages
 from services.response_sla.domain.inputs import FiledReport, ReportDecision, SentMessage, Source, StandingChange
-from services.response_sla.domain.policy import Policy
 from services.response_sla.domain.turning import TurnParties
 from services.response_sla.domain.wait import Parties
 
@@ -66,7 +65,7 @@ def source_of(fact: ForeignFact) -> Source:
     return Source(fact.origin, fact.epoch)
 
 
-def note_message(policy: Policy, fact: ForeignFact, now: datetime) -> Sequence[Command]:
+def note_message(fact: ForeignFact, now: datetime) -> Sequence[Command]:
     sent: MessageSent = fact.payload
     message = SentMessage(
         at=instant(fact.envelope.occurred_at),
@@ -78,7 +77,7 @@ def note_message(policy: Policy, fact: ForeignFact, now: datetime) -> Sequence[C
         imported=sent.HasField("imported"),
         source=source_of(fact),
     )
-    return [NoteMessages(Parties(sent.conversation_id, sent.client_id, sent.therapist_id), [message], policy, now)]
+    return [NoteMessages(Parties(sent.conversation_id, sent.client_id, sent.therapist_id), [message], now)]
 
 
 def join_notes(commands: Sequence[NoteMessages]) -> NoteMessages:
@@ -94,10 +93,10 @@ def join_notes(commands: Sequence[NoteMessages]) -> NoteMessages:
     )
 
 
-def turn_parties(policy: Policy, fact: ForeignFact, now: datetime) -> Sequence[Command]:
+def turn_parties(fact: ForeignFact, now: datetime) -> Sequence[Command]:
     turned: RolesTurned = fact.payload
     parties = Parties(turned.conversation_id, turned.client_id, turned.therapist_id)
-    return [TurnParties(parties, (fact.epoch, turned.turn), policy, now)]
+    return [TurnParties(parties, (fact.epoch, turned.turn), now)]
 
 
 def note_report(fact: ForeignFact, now: datetime) -> Sequence[Command]:
@@ -143,10 +142,10 @@ def note_standing(fact: ForeignFact, now: datetime) -> Sequence[Command]:
     return [NoteAboutPerson(payload.client_id, change, now)]
 
 
-def facts(policy: Policy) -> list[OnForeign]:
+def facts() -> list[OnForeign]:
     return [
-        OnForeign(MessageSent, partial(note_message, policy), imported=True, join=join_notes),
-        OnForeign(RolesTurned, partial(turn_parties, policy), imported=True),
+        OnForeign(MessageSent, note_message, imported=True, join=join_notes),
+        OnForeign(RolesTurned, turn_parties, imported=True),
         OnForeign(ClientReported, note_report, imported=True),
         OnForeign(ReportDecided, note_decision, imported=True),
     ]
@@ -156,16 +155,14 @@ def lanes() -> list[OnForeign]:
     return [OnForeign(message, note_standing, imported=True) for message in STANDING]
 
 
-def own_reactions(policy: Policy, queries: Queries) -> list[OnOwn]:
-    evaluate = partial(evaluate_conversations, policy, queries)
+def own_reactions(queries: Queries) -> list[OnOwn]:
+    evaluate = partial(evaluate_conversations, queries)
     return [
         OnOwn("evaluate", message, evaluate, imported=True) for message in (ReportNoted, DecisionNoted, StandingNoted)
     ]
 
 
-async def evaluate_conversations(
-    policy: Policy, queries: Queries, fact: OwnFact, now: datetime
-) -> Sequence[EvaluateConversation]:
+async def evaluate_conversations(queries: Queries, fact: OwnFact, now: datetime) -> Sequence[EvaluateConversation]:
     """Takes a fact of a person's stream: all conversations they are a side of are looked at again.
 
     A conversation that is not in the read model at the fact's position begins after it, and was decided in its light.
@@ -173,4 +170,4 @@ async def evaluate_conversations(
     person_id: str = fact.payload.person_id
     await queries.reached(fact.position)
     rows = await queries.rows("conversations_of_person", person_id)
-    return [EvaluateConversation(Parties(*row), policy, now) for row in rows]
+    return [EvaluateConversation(Parties(*row), now) for row in rows]

@@ -38,11 +38,11 @@ async def wire(settings: Settings, metrics: Metrics, roles: Collection[str]) -> 
     completeness = Completeness(
         parts.queries, parts.store, parts.clock, CONSUMERS, poll_seconds=settings.completeness_poll_seconds
     )
-    api = ResponseSlaApi(parts.queries, parts.pages, parts.store, completeness, settings.policy)
+    api = ResponseSlaApi(parts.path, parts.queries, parts.reads, parts.pages, parts.store, completeness, parts.clock)
     work = Work(
         api=[(service_pb2_grpc.add_ResponseSlaServiceServicer_to_server, api)],
-        own_reactions=[*own_reactions(settings.policy, parts.queries), *own_metrics.measures()],
-        foreign=[ForeignFacts(FACTS, facts(settings.policy), IGNORED), ForeignFacts(LANES, lanes(), lane=True)],
+        own_reactions=[*own_reactions(parts.queries), *own_metrics.measures()],
+        foreign=[ForeignFacts(FACTS, facts(), IGNORED), ForeignFacts(LANES, lanes(), lane=True)],
     )
     running = parts.roles(asked, work)
     if "api" in asked:

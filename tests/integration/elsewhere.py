@@ -50,7 +50,7 @@ class Elsewhere:
 
     def __init__(self, publishers: dict[str, Publisher]) -> None:
         self._publishers = publishers
-        self._cell = f"test{secrets.token_hex(4)}"
+        self.cell = f"test{secrets.token_hex(4)}"
         self._positions = dict.fromkeys(publishers, 0)
         self._epochs = dict.fromkeys(publishers, 1)
         self._turn = asyncio.Lock()  # a watermark speaks of what Kafka has acknowledged
@@ -84,7 +84,7 @@ class Elsewhere:
             await asyncio.sleep(BEAT_SECONDS)
 
     def _source(self, service: str) -> str:
-        return f"{service}/{self._cell}/{self._epochs[service]}"
+        return f"{service}/{self.cell}/{self._epochs[service]}"
 
 
 @asynccontextmanager

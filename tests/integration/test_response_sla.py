@@ -33,17 +33,23 @@ from holdspace.response_sla.v1.private_pb2 import (
     RESPONSE_KIND_NEXT,
     VOID_REASON_SUSPENSION,
     VOID_REASON_THERAPIST_SUSPENSION,
+    ResponsePolicy,
 )
 from holdspace.response_sla.v1.service_pb2 import (
     WAIT_STATE_CLOSED,
     WAIT_STATE_EXCLUDED,
+    WAIT_STATE_NOT_OWED,
     WAIT_STATE_OPEN,
     WAIT_STATE_VOIDED,
+    DeclareNoReplyOwedRequest,
     FigureGroup,
     GetFiguresRequest,
+    GetFiguresUnderPolicyRequest,
     GetProgressRequest,
     ListFiguresRequest,
+    ListResponsePoliciesRequest,
     ListWaitsRequest,
+    SetResponsePolicyRequest,
 )
 from holdspace.response_sla.v1.service_pb2_grpc import ResponseSlaServiceStub
 from infra.database import prepare
@@ -438,6 +444,170 @@ async def test_nobody_sees_anothers_figures_and_an_unknown_therapist_has_none(
             assert await refused(call) == ("PERMISSION_DENIED", "PERSON_NOT_YOURS", "therapist_id")
         for call in (person.ListFigures(ListFiguresRequest()), person.GetProgress(GetProgressRequest())):
             assert await refused(call) == ("PERMISSION_DENIED", "RIGHT_MISSING", "")
+
+
+@pytest.mark.rule("SL5", "SL9")
+async def test_another_target_changes_nothing_that_was_before_it_and_every_wait_names_its_policy(
+    process: ServiceProcess, stub: Any, others: Elsewhere
+) -> None:
+    pair, year = Pair(), 366 * 24
+    told = [pair.writes("client", 0), pair.writes("therapist", 10), pair.writes("client", 20)]
+    await reached(stub, await others.says(told))
+    before = await figures(stub, pair.therapist, as_of=timestamp(hour(100)))
+    assert (before.all.closed_within_target, before.all.open_past_target) == (1, 1)
+
+    version = f"short-{fresh()}"
+    async with process.channel("response_sla.set_policy", *RIGHTS) as channel:
+        operator = ResponseSlaServiceStub(channel)
+        request = SetResponsePolicyRequest(
+            request_id=fresh(), operator_id="operator-1", policy=policy(version, hour(5 * year))
+        )
+        done = await operator.SetResponsePolicy(request)
+        assert await operator.SetResponsePolicy(request) == done
+        again = SetResponsePolicyRequest(request_id=fresh(), operator_id="operator-1", policy=request.policy)
+        assert await refused(operator.SetResponsePolicy(again)) == (
+            "ALREADY_EXISTS",
+            "POLICY_VERSION_TAKEN",
+            "policy.policy_version",
+        )
+        again.policy.policy_version, again.policy.in_force_from.seconds = fresh(), 1_700_000_000
+        assert await refused(operator.SetResponsePolicy(again)) == (
+            "FAILED_PRECONDITION",
+            "POLICY_TOO_SOON",
+            "policy.in_force_from",
+        )
+        listed, _ = await every_policy(operator, done.revision)
+    assert listed[0] == "default"
+    assert version in listed
+
+    later = [pair.writes("therapist", 5 * year + 1), pair.writes("client", 5 * year + 2)]
+    await reached(stub, await others.says(later))
+    after = await figures(stub, pair.therapist, as_of=timestamp(hour(100)))
+    assert after.all == before.all
+    for known_on in (before.basis.known_on, after.basis.known_on):
+        assert (await figures(stub, pair.therapist, as_of=timestamp(hour(100)), known_on=known_on)).all == before.all
+    request = ListWaitsRequest(therapist_id=pair.therapist, as_of=timestamp(hour(6 * year)))
+    waits = (await stub.ListWaits(request)).waits
+    assert [(wait.policy_version, wait.target_ms) for wait in waits] == [
+        ("default", 24 * HOUR_MS),
+        ("default", 24 * HOUR_MS),
+        (version, HOUR_MS),
+    ]
+    both = await figures(stub, pair.therapist, as_of=timestamp(hour(6 * year)))
+    assert list(both.policy_versions) == ["default", version]
+
+
+def policy(version: str, begins: datetime | None) -> ResponsePolicy:
+    return ResponsePolicy(
+        policy_version=version,
+        first_response_target_seconds=3600,
+        next_response_target_seconds=3600,
+        undecided_report_seconds=3600,
+        comparable_sample_min=2,
+        not_owed_return_seconds=3600,
+        in_force_from=None if begins is None else timestamp(begins),
+    )
+
+
+async def every_policy(stub: Any, revision: str) -> tuple[list[str], int]:
+    found, pages, token = [], 0, ""
+    while True:
+        asked = ListResponsePoliciesRequest(page_size=1, page_token=token, at_least=revision)
+        answer = await stub.ListResponsePolicies(asked)
+        found, pages, token = (
+            found + [each.policy_version for each in answer.policies],
+            pages + 1,
+            answer.next_page_token,
+        )
+        if not token:
+            return found, pages
+
+
+@pytest.mark.rule("SL13")
+async def test_the_figures_of_a_period_under_another_policy_stand_beside_those_recorded_and_nothing_is_written(
+    stub: Any, others: Elsewhere
+) -> None:
+    pairs = [Pair() for _ in range(3)]
+    for pair in pairs:
+        pair.therapist = pairs[0].therapist
+    told = [
+        said
+        for pair in pairs
+        for said in (pair.writes("client", 0), pair.writes("therapist", 5), pair.writes("client", 6))
+    ]
+    told += [pairs[0].writes("therapist", 6.5)]
+    straight_away = Pair()
+    straight_away.therapist = pairs[0].therapist
+    told += [straight_away.writes("client", 0), straight_away.reports(3, fresh())]
+    await reached(stub, await others.says(told))
+
+    asked = {"therapist_id": pairs[0].therapist, "as_of": timestamp(hour(10)), "opened_before": timestamp(hour(9))}
+    before = await stub.GetFigures(GetFiguresRequest(**asked))
+    head = (await stub.GetProgress(GetProgressRequest())).head
+    found = await stub.GetFiguresUnderPolicy(GetFiguresUnderPolicyRequest(**asked, policy=policy("", None)))
+    assert (found.recorded.first, found.recorded.next, found.recorded.all) == (before.first, before.next, before.all)
+    assert (before.all.closed_within_target, before.all.open_past_target, before.all.excluded) == (4, 0, 1)
+    under = found.under_policy.all
+    assert (under.closed_within_target, under.open_past_target, under.excluded, under.voided) == (1, 2, 0, 1)
+    assert under.opened == before.all.opened
+    assert under.comparable
+    same = await stub.GetFiguresUnderPolicy(GetFiguresUnderPolicyRequest(**asked, policy_version="default"))
+    assert same.under_policy == same.recorded
+    assert (await stub.GetProgress(GetProgressRequest())).head == head
+    assert (await stub.GetFigures(GetFiguresRequest(**asked))).all == before.all
+
+    unknown = GetFiguresUnderPolicyRequest(**asked, policy_version="never-set")
+    assert await refused(stub.GetFiguresUnderPolicy(unknown)) == ("NOT_FOUND", "POLICY_UNKNOWN", "policy_version")
+    none = GetFiguresUnderPolicyRequest(**asked)
+    assert await refused(stub.GetFiguresUnderPolicy(none)) == ("INVALID_ARGUMENT", "FIELD_MISSING", "policy")
+    none.policy.first_response_target_seconds = 1
+    assert await refused(stub.GetFiguresUnderPolicy(none)) == (
+        "INVALID_ARGUMENT",
+        "FIELD_MISSING",
+        "policy.next_response_target_seconds",
+    )
+
+
+@pytest.mark.rule("SL15")
+async def test_a_therapist_says_that_no_reply_is_owed_and_the_wait_comes_back_when_the_client_asks_again(
+    process: ServiceProcess, stub: Any, others: Elsewhere
+) -> None:
+    pair, now = Pair(), (datetime.now(UTC) - ORIGIN) / timedelta(hours=1)
+    await reached(stub, await others.says([pair.writes("client", now - 9)]))
+    said = DeclareNoReplyOwedRequest(
+        request_id=fresh(),
+        therapist_id=pair.therapist,
+        conversation_id=pair.conversation,
+        opening_sequence=1,
+        last_message_sequence=1,
+    )
+    async with process.channel("response_sla.declare", subject=pair.client, kind="person") as channel:
+        client = ResponseSlaServiceStub(channel)
+        assert (await refused(client.DeclareNoReplyOwed(said)))[1] == "PERSON_NOT_YOURS"
+        said.therapist_id = pair.client
+        assert await refused(client.DeclareNoReplyOwed(said)) == ("NOT_FOUND", "NOT_FOUND", "conversation_id")
+        said.therapist_id = pair.therapist
+    async with process.channel("response_sla.declare", subject=pair.therapist, kind="person") as channel:
+        therapist = ResponseSlaServiceStub(channel)
+        done = await therapist.DeclareNoReplyOwed(said)
+        assert await therapist.DeclareNoReplyOwed(said) == done
+        far = DeclareNoReplyOwedRequest(request_id=fresh(), therapist_id=pair.therapist, conversation_id="none")
+        far.opening_sequence = 2**64 - 1
+        assert (await refused(therapist.DeclareNoReplyOwed(far)))[1:] == ("FIELD_MALFORMED", "opening_sequence")
+    as_of = timestamp(hour(now + 30))
+    async with asyncio.timeout(30):
+        while not (found := (await figures(stub, pair.therapist, as_of=as_of)).all).not_owed:  # noqa: ASYNC110 - the API is asked
+            await asyncio.sleep(0.1)
+    assert (found.opened, found.open, found.open_past_target, found.count) == (1, 0, 0, 0)
+    (wait,) = (await stub.ListWaits(ListWaitsRequest(therapist_id=pair.therapist, as_of=as_of))).waits
+    assert wait.state == WAIT_STATE_NOT_OWED
+    assert wait.returns_until.seconds - wait.ended_at.seconds == 7 * 24 * 3600
+
+    await reached(stub, await others.says([pair.writes("client", now + 20), pair.writes("therapist", now + 21)]))
+    (wait,) = (await stub.ListWaits(ListWaitsRequest(therapist_id=pair.therapist, as_of=as_of))).waits
+    assert (wait.state, wait.response_ms) == (WAIT_STATE_CLOSED, 30 * HOUR_MS)
+    as_of = timestamp(hour(now + 10))
+    assert (await figures(stub, pair.therapist, as_of=as_of)).all.not_owed == 1
 
 
 BAD = {

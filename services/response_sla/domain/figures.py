@@ -6,15 +6,15 @@ from datetime import datetime, timedelta
 from fractions import Fraction
 
 from holdspace.response_sla.v1.private_pb2 import RESPONSE_KIND_FIRST, RESPONSE_KIND_NEXT
-from services.response_sla.domain.policy import Policy
-from services.response_sla.domain.wait import Wait, WaitState
+from services.response_sla.domain.policy import Policies
+from services.response_sla.domain.wait import NotOwed, Wait, WaitState
 
 MILLISECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Counts of waits; `closed`, `open`, `voided` and `excluded` sum to `opened`.
+    """Counts of waits; `closed`, `open`, `voided`, `excluded` and `not_owed` sum to `opened`.
 
     `median_ms`, `p90_ms`: response times in whole milliseconds, nearest rank, None when nothing is closed.
     `closed_within`: closed within the target. `open_past`: open for longer than the target.
@@ -25,6 +25,7 @@ class Group:
     open: int
     voided: int
     excluded: int
+    not_owed: int
     closed_within: int
     open_past: int
     median_ms: int | None
@@ -43,21 +44,23 @@ class Figures:
     first: Group
     next: Group
     all: Group
+    policy_versions: tuple[str, ...] = ()  # of the policies the waits were opened under
 
 
-def figures(waits: Iterable[Wait], start: datetime, end: datetime, as_of: datetime, policy: Policy) -> Figures:
+def figures(waits: Iterable[Wait], start: datetime, end: datetime, as_of: datetime, policies: Policies) -> Figures:
     """Returns the figures of the waits opened in [start, end), as they stood at an instant of the facts' own time.
 
     A wait opened after `as_of` is not there yet, one that ended after it is open. An exclusion holds whatever the
-    instant: it leaves past windows too. What was known on a date is another question; its answer takes the waits as
-    they were stated then.
+    instant: it leaves past windows too. Each wait is held to the targets of its own policy. What was known on a date is
+    another question; its answer takes the waits as they were stated then.
     """
     stood = (as_it_stood(wait, as_of) for wait in waits if start <= wait.opened_at < end and wait.opened_at <= as_of)
     opened = [(wait, wait.state) for wait in stood]
     return Figures(
-        first=_group([each for each in opened if each[0].kind == RESPONSE_KIND_FIRST], as_of, policy),
-        next=_group([each for each in opened if each[0].kind == RESPONSE_KIND_NEXT], as_of, policy),
-        all=_group(opened, as_of, policy),
+        first=_group([each for each in opened if each[0].kind == RESPONSE_KIND_FIRST], as_of, policies),
+        next=_group([each for each in opened if each[0].kind == RESPONSE_KIND_NEXT], as_of, policies),
+        all=_group(opened, as_of, policies),
+        policy_versions=tuple(sorted({wait.policy_version for wait, _ in opened})),
     )
 
 
@@ -67,12 +70,15 @@ def nearest_rank(values: Sequence[int], percent: int) -> int | None:
 
 
 def as_it_stood(wait: Wait, at: datetime) -> Wait:
-    if wait.ending is None or wait.ending.at <= at:
+    if wait.ending is not None and wait.ending.at <= at:
         return wait
-    return replace(wait, ending=None)
+    span = next((span for span in wait.not_owed if span[0] <= at < span[1]), None)
+    if span is not None:
+        return replace(wait, ending=NotOwed(span[0]))
+    return wait if wait.ending is None else replace(wait, ending=None)
 
 
-def _group(waits: Sequence[tuple[Wait, WaitState]], as_of: datetime, policy: Policy) -> Group:
+def _group(waits: Sequence[tuple[Wait, WaitState]], as_of: datetime, policies: Policies) -> Group:
     states = [state for _, state in waits]  # counted as a list: an enum's hash is a call of Python
     answered = [
         (wait, wait.ending.at - wait.opened_at)
@@ -88,13 +94,15 @@ def _group(waits: Sequence[tuple[Wait, WaitState]], as_of: datetime, policy: Pol
         open=states.count(WaitState.OPEN),
         voided=states.count(WaitState.VOIDED),
         excluded=states.count(WaitState.EXCLUDED),
-        closed_within=sum(after <= _target(wait, policy) for wait, after in answered),
-        open_past=sum(so_far > _target(wait, policy) for wait, so_far in waiting),
+        not_owed=states.count(WaitState.NOT_OWED),
+        closed_within=sum(after <= target(wait, policies) for wait, after in answered),
+        open_past=sum(so_far > target(wait, policies) for wait, so_far in waiting),
         median_ms=nearest_rank(milliseconds, 50),
         p90_ms=nearest_rank(milliseconds, 90),
-        is_ranked=len(answered) >= policy.sample_min,
+        is_ranked=len(answered) >= policies.at(as_of).sample_min,
     )
 
 
-def _target(wait: Wait, policy: Policy) -> timedelta:
+def target(wait: Wait, policies: Policies) -> timedelta:
+    policy = policies.of(wait.policy_version)
     return policy.first_target if wait.kind == RESPONSE_KIND_FIRST else policy.next_target

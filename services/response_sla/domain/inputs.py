@@ -89,4 +89,13 @@ class ReportDecision:
     source: Source = HERE
 
 
+@dataclass(frozen=True, slots=True)
+class NoReplyOwed:
+    """The therapist says so of the wait that runs, knowing the messages up to `last_sequence`; 0: all sent by then."""
+
+    at: datetime
+    fact_id: str  # by its place among those of the conversation
+    last_sequence: int = 0
+
+
 PersonInput = FiledReport | StandingChange | ReportDecision

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from holdspace.moderation.v1.events_pb2 import FINDING_BAD_FAITH
 from services.response_sla.domain.inputs import FiledReport, ReportDecision, SentMessage, StandingChange
-from services.response_sla.domain.policy import Policy
+from services.response_sla.domain.policy import Policies
 from services.response_sla.domain.timeline import Turn
 from services.response_sla.domain.wait import Exclusion, Wait
 
@@ -43,8 +43,8 @@ class Judged:
 NOTHING_REPORTED = Judged()
 
 
-def judge(therapist_id: str, turns: Sequence[Turn], policy: Policy) -> Judged:
-    """Takes the inputs of a conversation in order.
+def judge(therapist_id: str, turns: Sequence[Turn], policies: Policies) -> Judged:
+    """Takes the inputs of a conversation in order. Each report is judged by the policy in force when it was made.
 
     A later decision about a report replaces the finding. What a report excludes ends with the first decision about it,
     with the next lift, or after the longest time undecided, whichever comes first.
@@ -66,14 +66,14 @@ def judge(therapist_id: str, turns: Sequence[Turn], policy: Policy) -> Judged:
         if report.report_id in decisions and decisions[report.report_id][-1].finding == FINDING_BAD_FAITH
     )
     straight_away = {
-        report.report_id: _exclusion(report, decisions.get(report.report_id, []), turns[number:], policy)
+        report.report_id: _exclusion(report, decisions.get(report.report_id, []), turns[number:], policies)
         for number, report in filed
-        if report.report_id not in bad_faith and is_straight_away(report, turns[:number], policy)
+        if report.report_id not in bad_faith and is_straight_away(report, turns[:number], policies)
     }
     return Judged(straight_away, bad_faith)
 
 
-def is_straight_away(report: FiledReport, before: Sequence[Turn], policy: Policy) -> bool:
+def is_straight_away(report: FiledReport, before: Sequence[Turn], policies: Policies) -> bool:
     """Takes what came before the report. Returns whether the therapist had never answered, and still was within the
     first-response target of the client's first message.
     """
@@ -81,13 +81,13 @@ def is_straight_away(report: FiledReport, before: Sequence[Turn], policy: Policy
     if any(not message.from_client and not message.automatic for message in messages):
         return False
     first = next((message.at for message in messages if message.from_client), None)
-    return first is not None and report.at - first <= policy.first_target
+    return first is not None and report.at - first <= policies.at(report.at).first_target
 
 
 def _exclusion(
-    report: FiledReport, decisions: Sequence[ReportDecision], after: Sequence[Turn], policy: Policy
+    report: FiledReport, decisions: Sequence[ReportDecision], after: Sequence[Turn], policies: Policies
 ) -> StraightAway:
-    undecided = report.at + policy.undecided_max
+    undecided = report.at + policies.at(report.at).undecided_max
     decided = [decision.at for decision in decisions[:1]]
     lifted = [turn.at for turn in after if isinstance(turn, StandingChange) and turn.lifted][:1]
     return StraightAway(min([undecided, *decided, *lifted]), final=bool(decisions))

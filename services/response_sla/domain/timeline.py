@@ -12,7 +12,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from services.response_sla.domain.inputs import FiledReport, PersonInput, ReportDecision, SentMessage, StandingChange
+from services.response_sla.domain.inputs import (
+    FiledReport,
+    NoReplyOwed,
+    PersonInput,
+    ReportDecision,
+    SentMessage,
+    StandingChange,
+)
 from services.response_sla.domain.surviving import surviving
 from services.response_sla.domain.wait import Parties
 
@@ -28,7 +35,7 @@ class TherapistStanding:
     change: StandingChange
 
 
-Turn = SentMessage | PersonInput | TherapistStanding
+Turn = SentMessage | PersonInput | NoReplyOwed | TherapistStanding
 Key = tuple[datetime, int, int, int, str]
 
 
@@ -39,6 +46,7 @@ class Inputs:
     messages: Sequence[SentMessage] = ()
     client: Sequence[PersonInput] = ()
     therapist: Sequence[PersonInput] = ()
+    not_owed: Sequence[NoReplyOwed] = ()
 
 
 def timeline(parties: Parties, inputs: Inputs) -> list[Turn]:
@@ -48,6 +56,7 @@ def timeline(parties: Parties, inputs: Inputs) -> list[Turn]:
         ((message.at, 0, number, 0, ""), message) for number, message in enumerate(messages)
     ]
     turns += _of_client(parties, messages, told_in_turn(inputs.client))
+    turns += [_of_therapist(messages, said) for said in inputs.not_owed]
     turns += [
         (_key(change, 2), TherapistStanding(change.at, change))
         for change in told_in_turn(inputs.therapist)
@@ -93,30 +102,45 @@ def _of_client(
     for told_item in told:
         name = told_item.source.name
         item = replace(told_item, at=max(told_item.at, caused.get(name, told_item.at)))
-        after = _last_known(parties, messages, item) if isinstance(item, FiledReport) else None
+        after = _last_known(messages, item) if isinstance(item, FiledReport) and _names(parties, item) else None
         if after is None:
             yield _key(item, _rank(item)), item
             continue
-        at = max(item.at, messages[after].at)
-        caused[name] = at
-        if after + 1 < len(messages):
-            at = min(at, messages[after + 1].at)
+        caused[name] = max(item.at, messages[after].at)
+        at = _after(messages, after, item.at)
         yield (at, 0, after, 1 + item.version, item.fact_id), replace(item, at=at)
 
 
-def _last_known(parties: Parties, messages: Sequence[SentMessage], report: FiledReport) -> int | None:
-    """Returns the place of the last message the reporter knew of; None when the report does not say.
+def _of_therapist(messages: Sequence[SentMessage], said: NoReplyOwed) -> tuple[Key, Turn]:
+    after = _last_known(messages, said)
+    if after is None:
+        return (said.at, 1, 0, 0, said.fact_id), said
+    at = _after(messages, after, said.at)
+    return (at, 0, after, 1, said.fact_id), replace(said, at=at)
 
-    That is the one it names, or a later one that the reporter wrote, or that was there long before the report.
+
+def _names(parties: Parties, report: FiledReport) -> bool:
+    """Returns whether it is a report of the therapist that names this conversation."""
+    return (report.reporter_id, report.conversation_id) == (parties.therapist_id, parties.conversation_id)
+
+
+def _after(messages: Sequence[SentMessage], place: int, at: datetime) -> datetime:
+    """Returns the time of what comes after the message at a place, and before the next."""
+    at = max(at, messages[place].at)
+    return min(at, messages[place + 1].at) if place + 1 < len(messages) else at
+
+
+def _last_known(messages: Sequence[SentMessage], said: FiledReport | NoReplyOwed) -> int | None:
+    """Returns the place of the last message the therapist knew of; None when that is not said.
+
+    That is the one named, or a later one that the therapist wrote, or that was there long before.
     """
-    if report.reporter_id != parties.therapist_id or report.conversation_id != parties.conversation_id:
-        return None
-    named = [number for number, message in enumerate(messages) if message.sequence <= report.last_sequence]
+    named = [number for number, message in enumerate(messages) if message.sequence <= said.last_sequence]
     if not named:
         return None
-    sent = bisect_right(messages, report.at, key=lambda message: message.at)
+    sent = bisect_right(messages, said.at, key=lambda message: message.at)
     own = [number for number, message in enumerate(messages[:sent]) if not message.from_client]
-    long_there = bisect_right(messages, report.at - KNOWN_AFTER, key=lambda message: message.at) - 1
+    long_there = bisect_right(messages, said.at - KNOWN_AFTER, key=lambda message: message.at) - 1
     return max(named[-1], long_there, *own[-1:])
 
 

@@ -7,8 +7,9 @@ from holdspace.response_sla.v1.private_pb2 import PartiesTurned, WaitWithdrawn
 from kernel.decision import Decision
 from services.response_sla.domain import conversation_waits
 from services.response_sla.domain.client_inputs import Person
-from services.response_sla.domain.conversation_waits import Conversation, EvaluateConversation, evolve
-from services.response_sla.domain.policy import Policy
+from services.response_sla.domain.conversation import Conversation, evolve
+from services.response_sla.domain.conversation_waits import EvaluateConversation
+from services.response_sla.domain.policy import Policies
 from services.response_sla.domain.wait import Parties
 
 
@@ -18,11 +19,12 @@ class TurnParties:
 
     parties: Parties
     turn: tuple[int, int]
-    policy: Policy
     now: datetime
 
 
-def turn(command: TurnParties, conversation: Conversation, *, client: Person, therapist: Person) -> Decision:
+def turn(
+    command: TurnParties, conversation: Conversation, *, client: Person, therapist: Person, policies: Policies
+) -> Decision:
     """No wait of one side is one of the other: those stated are withdrawn, and those that the other owed are stated."""
     if command.turn <= conversation.turn:
         return Decision()
@@ -50,6 +52,6 @@ def turn(command: TurnParties, conversation: Conversation, *, client: Person, th
     for fact in withdrawn:
         after = evolve(after, fact, command.now)
     after = evolve(after, turned, command.now)
-    again = EvaluateConversation(parties, command.policy, command.now)
-    stated = conversation_waits.decide(again, after, client=client, therapist=therapist)
+    again = EvaluateConversation(parties, command.now)
+    stated = conversation_waits.decide(again, after, client=client, therapist=therapist, policies=policies)
     return Decision([*withdrawn, turned, *stated.facts])

@@ -17,11 +17,18 @@ from holdspace.response_sla.v1.private_pb2 import (
     VOID_REASON_THERAPIST_SUSPENSION,
     VoidReason,
 )
-from services.response_sla.domain.inputs import FiledReport, PersonInput, ReportDecision, SentMessage, StandingChange
-from services.response_sla.domain.policy import Policy
+from services.response_sla.domain.inputs import (
+    FiledReport,
+    NoReplyOwed,
+    PersonInput,
+    ReportDecision,
+    SentMessage,
+    StandingChange,
+)
+from services.response_sla.domain.policy import Policies
 from services.response_sla.domain.reports import Judged, judge
 from services.response_sla.domain.timeline import Inputs, TherapistStanding, Turn, timeline, told_in_turn
-from services.response_sla.domain.wait import Answered, Parties, Voided, Wait
+from services.response_sla.domain.wait import Answered, Ending, NotOwed, Parties, Voided, Wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,7 @@ class State:
     far exclude.
     """
 
+    policies: Policies
     last: Wait | None = None
     client: StandingChange | None = None
     therapist: StandingChange | None = None
@@ -41,11 +49,11 @@ class State:
         return any(change is not None and change.locks(at) for change in (self.client, self.therapist))
 
 
-def waits(parties: Parties, inputs: Inputs, policy: Policy) -> tuple[Wait, ...]:
+def waits(parties: Parties, inputs: Inputs, policies: Policies) -> tuple[Wait, ...]:
     """Returns every wait of the conversation in the order they opened, in time linear in the inputs once sorted."""
     turns = timeline(parties, inputs)
-    judged = judge(parties.therapist_id, turns, policy)
-    state = State()
+    judged = judge(parties.therapist_id, turns, policies)
+    state = State(policies)
     found: dict[int, Wait] = {}
     for turn in turns:
         state = step(state, turn, parties.therapist_id, judged)
@@ -54,9 +62,11 @@ def waits(parties: Parties, inputs: Inputs, policy: Policy) -> tuple[Wait, ...]:
     return tuple(judged.excluding(wait) for wait in found.values())
 
 
-def resume(last: Wait | None, client: Iterable[PersonInput], therapist: Iterable[PersonInput]) -> State:
+def resume(
+    policies: Policies, last: Wait | None, client: Iterable[PersonInput], therapist: Iterable[PersonInput]
+) -> State:
     """Returns the state after inputs whose last wait is known, none of them a report of the therapist."""
-    return State(last, _latest(client), _latest(therapist))
+    return State(policies, last, _latest(client), _latest(therapist))
 
 
 def _latest(told: Iterable[PersonInput]) -> StandingChange | None:
@@ -75,6 +85,8 @@ def step(state: State, turn: Turn, therapist_id: str, judged: Judged) -> State:
             return _standing_changed(replace(state, client=turn), turn, VOID_REASON_SUSPENSION, judged)
         case TherapistStanding(_, change):
             return _standing_changed(replace(state, therapist=change), change, VOID_REASON_THERAPIST_SUSPENSION, judged)
+        case NoReplyOwed():
+            return _end(state, NotOwed(turn.at, turn.at + state.policies.at(turn.at).return_max))
         case ReportDecision():
             return state  # Its report was judged in its light.
         case _:
@@ -86,8 +98,21 @@ def _client_wrote(state: State, message: SentMessage) -> State:
         return state
     if _is_running(state) and not _is_past_its_exclusion(state, message.at):
         return state  # Later messages do not restart a wait.
+    if (back := _come_back(state.last, message.at)) is not None:
+        return replace(state, last=back)
+    policy = state.policies.at(message.at)
     kind = RESPONSE_KIND_FIRST if state.last is None else RESPONSE_KIND_NEXT
-    return replace(state, last=Wait(message.sequence, kind, message.at))
+    return replace(state, last=Wait(message.sequence, kind, message.at, policy_version=policy.version))
+
+
+def _come_back(last: Wait | None, at: datetime) -> Wait | None:
+    """Returns the wait that was owed no reply until now, when the client asks again in time; else None."""
+    if last is None or not isinstance(last.ending, NotOwed):
+        return None
+    until = last.ending.returns_until
+    if until is None or at > until:
+        return None
+    return replace(last, ending=None, not_owed=(*last.not_owed, (last.ending.at, at)))
 
 
 def _is_running(state: State) -> bool:
@@ -120,7 +145,15 @@ def _standing_changed(state: State, change: StandingChange, reason: VoidReason.V
     return _end(state, Voided(change.at, reason))
 
 
-def _end(state: State, ending: Answered | Voided) -> State:
-    if state.last is None or state.last.ending is not None:
+def _end(state: State, ending: Ending) -> State:
+    """Ends the wait that runs. One that was owed no reply comes back no more after what would have ended it."""
+    if state.last is None:
         return state
+    match state.last.ending:
+        case None:
+            pass
+        case NotOwed(at, returns_until) if returns_until is not None and not isinstance(ending, NotOwed):
+            ending = NotOwed(at)
+        case _:
+            return state
     return replace(state, last=replace(state.last, ending=ending))

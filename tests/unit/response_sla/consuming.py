@@ -20,8 +20,8 @@ from kernel.ids import RandomIds
 from kernel.reactions import Effects
 from kernel.store.memory import MemoryStore
 from services.response_sla.app import CONVERSATION, ROUTES
-from services.response_sla.domain.conversation_waits import EvaluateConversation, conversation_stream
-from services.response_sla.domain.policy import Policy
+from services.response_sla.domain.conversation import conversation_stream
+from services.response_sla.domain.conversation_waits import EvaluateConversation
 from services.response_sla.domain.wait import Wait
 from services.response_sla.reactions import facts, lanes
 
@@ -49,7 +49,7 @@ class Consuming:
         self._effects = Effects("response_sla", self.path, Quiet())
         clock = ManualClock(NOON)
         entries = [
-            *bind("response_sla.facts", facts(Policy()), self._effects, clock, Quiet()),
+            *bind("response_sla.facts", facts(), self._effects, clock, Quiet()),
             *bind("response_sla.lanes", lanes(), self._effects, clock, Quiet()),
         ]
         self._entries: dict[type[Any], On] = {entry.fact: entry for entry in entries}
@@ -72,7 +72,7 @@ class Consuming:
         for name in self.conversations:
             known = await self.path.state(conversation_stream(name), CONVERSATION)
             if known.parties.conversation_id:
-                command = EvaluateConversation(known.parties, Policy(), NOON)
+                command = EvaluateConversation(known.parties, NOON)
                 await self._effects.run("evaluate", cause.envelope, [command])
 
 

@@ -1,15 +1,23 @@
 """Made-up pasts of a conversation and its client, and the ways they can arrive: late, doubled, reordered, in parts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar, cast
 
 from hypothesis import strategies as st
 
-from services.response_sla.domain import client_inputs, conversation_waits
+from services.response_sla.domain import client_inputs, conversation, conversation_waits
 from services.response_sla.domain.client_inputs import NoteAboutPerson, Person
-from services.response_sla.domain.conversation_waits import Conversation, EvaluateConversation, NoteMessages
-from services.response_sla.domain.inputs import FiledReport, PersonInput, ReportDecision, SentMessage, StandingChange
+from services.response_sla.domain.conversation import Conversation
+from services.response_sla.domain.conversation_waits import DeclareNoReplyOwed, EvaluateConversation, NoteMessages
+from services.response_sla.domain.inputs import (
+    FiledReport,
+    NoReplyOwed,
+    PersonInput,
+    ReportDecision,
+    SentMessage,
+    StandingChange,
+)
 from services.response_sla.domain.timeline import Inputs
 from tests.gates import told_spans
 from tests.unit.response_sla.story import (
@@ -17,7 +25,7 @@ from tests.unit.response_sla.story import (
     DISMISSED,
     OTHER_THERAPIST,
     PARTIES,
-    POLICY,
+    POLICIES,
     THERAPIST,
     UPHELD,
     hour,
@@ -36,10 +44,11 @@ class Past:
     messages: list[SentMessage]
     client_inputs: list[PersonInput]
     therapist_inputs: list[PersonInput]
+    not_owed: list[NoReplyOwed] = field(default_factory=list)
 
     @property
     def inputs(self) -> Inputs:
-        return Inputs(self.messages, self.client_inputs, self.therapist_inputs)
+        return Inputs(self.messages, self.client_inputs, self.therapist_inputs, self.not_owed)
 
 
 @st.composite
@@ -101,13 +110,18 @@ class Arrivals:
         self.conversation = Conversation()
         self.client = Person()
         self.therapist = Person()
-        self.stated: list[conversation_waits.Fact] = []
+        self.stated: list[conversation.Fact] = []
 
     def messages(self, *messages: SentMessage) -> None:
-        self._conversation(NoteMessages(PARTIES, messages, POLICY, NOW))
+        self._conversation(NoteMessages(PARTIES, messages, NOW))
 
     def evaluation(self) -> None:
-        self._conversation(EvaluateConversation(PARTIES, POLICY, NOW))
+        self._conversation(EvaluateConversation(PARTIES, NOW))
+
+    def no_reply_owed(self, opening_sequence: int, at: float, knowing: int = 0, **other: str) -> None:
+        names = {"conversation_id": "c1", "client_id": "client", "therapist_id": THERAPIST, **other}
+        said = DeclareNoReplyOwed(**names, opening_sequence=opening_sequence, last_sequence=knowing, now=hour(at))
+        self._conversation(said)
 
     def client_input(self, item: PersonInput) -> None:
         self.client = self._noted(PARTIES.client_id, item, self.client)
@@ -121,7 +135,9 @@ class Arrivals:
         return person
 
     def _conversation(self, command: conversation_waits.Command) -> None:
-        decision = conversation_waits.decide(command, self.conversation, client=self.client, therapist=self.therapist)
-        for fact in cast("Sequence[conversation_waits.Fact]", decision.facts):
-            self.conversation = conversation_waits.evolve(self.conversation, fact, NOW)
+        decision = conversation_waits.decide(
+            command, self.conversation, client=self.client, therapist=self.therapist, policies=POLICIES
+        )
+        for fact in cast("Sequence[conversation.Fact]", decision.facts):
+            self.conversation = conversation.evolve(self.conversation, fact, NOW)
             self.stated.append(fact)

@@ -8,14 +8,21 @@ from datetime import UTC, datetime, timedelta
 
 from holdspace.moderation.v1.events_pb2 import FINDING_BAD_FAITH, FINDING_DISMISSED, FINDING_UPHELD, Finding
 from holdspace.response_sla.v1.private_pb2 import RESPONSE_KIND_FIRST, RESPONSE_KIND_NEXT, ResponseKind
-from services.response_sla.domain.inputs import FiledReport, PersonInput, ReportDecision, SentMessage, StandingChange
-from services.response_sla.domain.policy import Policy
+from services.response_sla.domain.inputs import (
+    FiledReport,
+    NoReplyOwed,
+    PersonInput,
+    ReportDecision,
+    SentMessage,
+    StandingChange,
+)
+from services.response_sla.domain.policy import Policies
 from services.response_sla.domain.timeline import Inputs
-from services.response_sla.domain.wait import Answered, Parties, Voided, Wait, WaitState
+from services.response_sla.domain.wait import Answered, NotOwed, Parties, Voided, Wait, WaitState
 from services.response_sla.domain.waits import waits
 from tests.gates import told_spans
 
-POLICY = Policy()
+POLICIES = Policies()
 THERAPIST, OTHER_THERAPIST = "t1", "t2"
 PARTIES = Parties("c1", "client", THERAPIST)
 FIRST, NEXT = RESPONSE_KIND_FIRST, RESPONSE_KIND_NEXT
@@ -45,6 +52,11 @@ def decided(at: float, finding: Finding.ValueType, report_id: str = "r1", by: st
     return ReportDecision(hour(at), 2, f"decided-{report_id}-{at}", report_id, by, finding)
 
 
+def no_reply_owed(at: float, knowing: int = 0) -> NoReplyOwed:
+    """`knowing`: the last message the therapist knew of, 0: all sent by then."""
+    return NoReplyOwed(hour(at), "", knowing)
+
+
 def suspended(at: float, until: float | None = None, *report_ids: str) -> StandingChange:
     """A suspension with an end is followed by a week's brake."""
     phases = told_spans(("SUSPENDED", None))
@@ -72,7 +84,7 @@ class OfTherapist:
     said: PersonInput
 
 
-Told = SentMessage | PersonInput | OfTherapist
+Told = SentMessage | PersonInput | NoReplyOwed | OfTherapist
 
 
 @dataclass(frozen=True)
@@ -80,9 +92,13 @@ class Story:
     """Versions and sequences are given in the order things are told."""
 
     happened: tuple[Told, ...]
+    policies: Policies = POLICIES
 
     def when(self, *more: Told) -> "Story":
-        return Story((*self.happened, *more))
+        return replace(self, happened=(*self.happened, *more))
+
+    def under(self, policies: Policies) -> "Story":
+        return replace(self, policies=policies)
 
     @property
     def messages(self) -> list[SentMessage]:
@@ -91,7 +107,7 @@ class Story:
 
     @property
     def client_inputs(self) -> list[PersonInput]:
-        said = [item for item in self.happened if not isinstance(item, SentMessage | OfTherapist)]
+        said = [item for item in self.happened if not isinstance(item, SentMessage | NoReplyOwed | OfTherapist)]
         return [replace(item, version=n) for n, item in enumerate(said, 1)]
 
     @property
@@ -100,8 +116,17 @@ class Story:
         return [replace(item, version=n) for n, item in enumerate(said, 1)]
 
     @property
+    def not_owed(self) -> list[NoReplyOwed]:
+        said = [item for item in self.happened if isinstance(item, NoReplyOwed)]
+        return [replace(item, fact_id=f"{n:06}") for n, item in enumerate(said, 1)]
+
+    @property
+    def inputs(self) -> Inputs:
+        return Inputs(self.messages, self.client_inputs, self.therapist_inputs, self.not_owed)
+
+    @property
     def waits(self) -> tuple[Wait, ...]:
-        return waits(PARTIES, Inputs(self.messages, self.client_inputs, self.therapist_inputs), POLICY)
+        return waits(PARTIES, self.inputs, self.policies)
 
     def then(self, *expected: "Expected") -> None:
         assert tuple(told(wait) for wait in self.waits) == expected
@@ -136,6 +161,10 @@ def voided(kind: ResponseKind.ValueType, opened_at: float, at: float, by: str = 
     return Expected(kind, opened_at, WaitState.VOIDED, at, by)
 
 
+def not_owed(kind: ResponseKind.ValueType, opened_at: float, at: float) -> Expected:
+    return Expected(kind, opened_at, WaitState.NOT_OWED, at)
+
+
 def excluded(kind: ResponseKind.ValueType, opened_at: float, *, final: bool, by: str = "r1") -> Expected:
     return Expected(kind, opened_at, WaitState.EXCLUDED, None, by, final)
 
@@ -147,7 +176,7 @@ def told(wait: Wait) -> Expected:
     match wait.ending:
         case Voided(at, _, report_id):
             return Expected(wait.kind, opened_at, wait.state, _hours(at), report_id)
-        case Answered(at, _):
+        case Answered(at, _) | NotOwed(at, _):
             return Expected(wait.kind, opened_at, wait.state, _hours(at))
         case None:
             return Expected(wait.kind, opened_at, wait.state)

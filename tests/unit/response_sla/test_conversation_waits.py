@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from holdspace.response_sla.v1 import private_pb2 as facts
 from services.response_sla.domain import conversation_waits
-from services.response_sla.domain.conversation_waits import Conversation, evolve
+from services.response_sla.domain.conversation import Conversation, evolve
 from services.response_sla.domain.inputs import PersonInput, SentMessage, Source
 from services.response_sla.domain.timeline import Inputs
 from services.response_sla.domain.wait import Wait, WaitState, from_message
@@ -18,7 +18,7 @@ from tests.unit.response_sla.story import (
     BAD_FAITH,
     DISMISSED,
     PARTIES,
-    POLICY,
+    POLICIES,
     braked,
     decided,
     hour,
@@ -43,7 +43,7 @@ def stated_names(arrivals: Arrivals) -> list[str]:
 
 
 def expected(past: Past) -> tuple[Wait, ...]:
-    return waits(PARTIES, past.inputs, POLICY)
+    return waits(PARTIES, past.inputs, POLICIES)
 
 
 @pytest.mark.rule("SL1")
@@ -114,7 +114,7 @@ def test_any_order_and_number_of_arrivals_gives_the_same_waits(data: st.DataObje
     messages = data.draw(st.permutations([*past.messages, *past.messages[:3]]))
     client_inputs = data.draw(st.permutations([*past.client_inputs, *past.client_inputs[:3]]))
     arrived = Inputs(messages, client_inputs, [*past.therapist_inputs, *past.therapist_inputs[:1]][::-1])
-    assert waits(PARTIES, arrived, POLICY) == expected(past)
+    assert waits(PARTIES, arrived, POLICIES) == expected(past)
 
 
 @st.composite
@@ -172,7 +172,7 @@ def test_the_last_fact_about_a_wait_is_the_wait(arriving: list[SentMessage | Per
         match fact:
             case facts.WaitWithdrawn():
                 del rows[fact.opening_sequence]
-            case facts.MessageNoted() | facts.ConversationEvaluated():
+            case facts.MessageNoted() | facts.PartiesTurned() | facts.ConversationEvaluated() | facts.ReplyNotOwed():
                 pass
             case _:
                 rows[fact.wait.opening_sequence] = from_message(fact.wait)

@@ -6,7 +6,7 @@ import pytest
 
 from kernel.consumers.records import ForeignFact
 from kernel.facts import open_envelope
-from services.response_sla.domain.conversation_waits import conversation_stream
+from services.response_sla.domain.conversation import conversation_stream
 from services.response_sla.domain.wait import Wait
 from tests.unit.response_sla.consuming import Consuming, message
 

@@ -14,7 +14,7 @@ from tests.unit.response_sla.story import (
     FIRST,
     NEXT,
     PARTIES,
-    POLICY,
+    POLICIES,
     OfTherapist,
     answered,
     banned,
@@ -91,7 +91,7 @@ def test_no_clock_makes_a_response_time_negative_or_the_order_go_back(past: Past
     inputs = replace(past.inputs, messages=ahead)
     times = [turn.at for turn in timeline(PARTIES, inputs)]
     assert times == sorted(times)
-    for wait in waits(PARTIES, inputs, POLICY):
+    for wait in waits(PARTIES, inputs, POLICIES):
         assert not isinstance(wait.ending, Answered) or wait.ending.at >= wait.opened_at
 
 

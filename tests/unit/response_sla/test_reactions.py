@@ -15,14 +15,12 @@ from kernel.gates import Span, phase
 from services.response_sla.domain.client_inputs import NoteAboutPerson
 from services.response_sla.domain.conversation_waits import NoteMessages
 from services.response_sla.domain.inputs import FiledReport, ReportDecision, SentMessage, Source, StandingChange
-from services.response_sla.domain.policy import Policy
 from services.response_sla.domain.wait import Parties
 from services.response_sla.reactions import IGNORED, STANDING, facts, lanes
 
-POLICY = Policy()
 SOURCE = Source("service/main", 3)
 AT, NOW = datetime(2026, 3, 1, 9, tzinfo=UTC), datetime(2026, 3, 1, 10, tzinfo=UTC)
-BY_TYPE = {reaction.fact: reaction.react for reaction in (*facts(POLICY), *lanes())}
+BY_TYPE = {reaction.fact: reaction.react for reaction in (*facts(), *lanes())}
 
 
 def foreign(payload: Message, version: int = 7) -> ForeignFact:
@@ -43,7 +41,7 @@ def test_every_type_on_the_topics_that_are_read_is_handled_or_ignored() -> None:
 
 @pytest.mark.rule("PL6")
 def test_imported_facts_reach_the_figures() -> None:
-    assert all(reaction.imported for reaction in (*facts(POLICY), *lanes()))
+    assert all(reaction.imported for reaction in (*facts(), *lanes()))
 
 
 @pytest.mark.rule("SL2", "MS10")
@@ -63,13 +61,13 @@ def test_a_message_is_noted_with_its_own_time(
     )
     sent.automatic = automatic
     message = SentMessage(AT, 3, "f1", *expected, source=SOURCE)
-    assert reaction_to(sent) == [NoteMessages(Parties("c1", "client", "t1"), [message], POLICY, NOW)]
+    assert reaction_to(sent) == [NoteMessages(Parties("c1", "client", "t1"), [message], NOW)]
 
 
 def test_a_report_and_its_decision_are_noted_with_their_place_in_the_clients_stream() -> None:
     about = {"client_id": "client", "report_id": "r1", "reporter_id": "t1"}
     report = FiledReport(AT, 7, "f1", "r1", "t1", "c1", 4, SOURCE)
-    reported = moderation.ClientReported(**about)
+    reported = moderation.ClientReported(client_id="client", report_id="r1", reporter_id="t1")
     reported.conversation_id, reported.last_message_sequence = "c1", 4
     assert reaction_to(reported) == [NoteAboutPerson("client", report, NOW)]
     decision = ReportDecision(AT, 7, "f1", "r1", "t1", moderation.FINDING_DISMISSED, SOURCE)

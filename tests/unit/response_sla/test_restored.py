@@ -19,7 +19,7 @@ from services.response_sla.domain.wait import Answered, Voided
 from services.response_sla.domain.waits import waits
 from tests.unit.response_sla.consuming import NOON, Consuming, message, told
 from tests.unit.response_sla.histories import Arrivals, pasts, shuffled_and_doubled
-from tests.unit.response_sla.story import PARTIES, POLICY, hour
+from tests.unit.response_sla.story import PARTIES, POLICIES, hour
 
 T = TypeVar("T", SentMessage, PersonInput)
 Placed = Callable[[T, int], T]
@@ -150,7 +150,7 @@ def test_whatever_way_the_facts_of_all_epochs_arrive_the_waits_are_those_of_the_
         else:
             arrivals.client_input(item)
             arrivals.evaluation()
-    assert arrivals.conversation.waits == waits(PARTIES, held, POLICY)
+    assert arrivals.conversation.waits == waits(PARTIES, held, POLICIES)
 
 
 @pytest.mark.rule("SL8")

@@ -9,12 +9,13 @@ from typing import cast
 
 import pytest
 
-from services.response_sla.domain import conversation_waits
+from services.response_sla.domain import conversation, conversation_waits
 from services.response_sla.domain.client_inputs import Person
-from services.response_sla.domain.conversation_waits import Conversation, NoteMessages
+from services.response_sla.domain.conversation import Conversation
+from services.response_sla.domain.conversation_waits import NoteMessages
 from services.response_sla.domain.figures import Group, figures
 from services.response_sla.domain.inputs import SentMessage
-from services.response_sla.domain.policy import Policy
+from services.response_sla.domain.policy import Policies
 from services.response_sla.domain.wait import Parties, Wait
 from tests.reference import straight_line
 
@@ -34,22 +35,22 @@ def commands(lines: Iterable[tuple[str, str, int]]) -> list[NoteMessages]:
         sequences[pair] += 1
         at = BEGINNING + timedelta(seconds=seconds)
         message = SentMessage(at, sequences[pair], f"{of.conversation_id}-{sequences[pair]}", sender == of.client_id)
-        told.append(NoteMessages(of, [message], Policy(), at))
+        told.append(NoteMessages(of, [message], at))
     return told
 
 
 def fold(told: Iterable[NoteMessages]) -> dict[str, list[Wait]]:
     """Returns the waits of every therapist who has one."""
-    conversations: dict[str, Conversation] = {}
+    folded: dict[str, Conversation] = {}
     for command in told:
-        conversation = conversations.get(command.parties.conversation_id, Conversation())
-        decision = conversation_waits.decide(command, conversation, client=Person(), therapist=Person())
-        for fact in cast("Sequence[conversation_waits.Fact]", decision.facts):
-            conversation = conversation_waits.evolve(conversation, fact, command.now)
-        conversations[command.parties.conversation_id] = conversation
+        state = folded.get(command.parties.conversation_id, Conversation())
+        decision = conversation_waits.decide(command, state, client=Person(), therapist=Person(), policies=Policies())
+        for fact in cast("Sequence[conversation.Fact]", decision.facts):
+            state = conversation.evolve(state, fact, command.now)
+        folded[command.parties.conversation_id] = state
     waits: dict[str, list[Wait]] = defaultdict(list)
-    for conversation in conversations.values():
-        waits[conversation.parties.therapist_id].extend(conversation.waits)
+    for state in folded.values():
+        waits[state.parties.therapist_id].extend(state.waits)
     return waits
 
 
@@ -62,7 +63,7 @@ def test_every_therapists_figures_equal_the_straight_line_to_the_millisecond() -
     lines = straight_line.accepted(straight_line.read(Path(TRACE)))
     told = commands(lines)
     as_of = told[-1].now
-    found = {therapist: figures(of, BEGINNING, END, as_of, Policy()) for therapist, of in fold(told).items()}
+    found = {therapist: figures(of, BEGINNING, END, as_of, Policies()) for therapist, of in fold(told).items()}
     assert {
         therapist: {"first": summary(of.first), "next": summary(of.next), "all": summary(of.all), "open": of.all.open}
         for therapist, of in found.items()

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdspace.response_sla.v1.private_pb2 import WaitOpened, WaitWithdrawn
-from services.response_sla.domain import client_inputs, conversation_waits, turning
+from services.response_sla.domain import client_inputs, conversation, conversation_waits, turning
 from services.response_sla.domain.client_inputs import NoteAboutPerson, Person
-from services.response_sla.domain.conversation_waits import Conversation, EvaluateConversation, NoteMessages
+from services.response_sla.domain.conversation import Conversation
+from services.response_sla.domain.conversation_waits import EvaluateConversation, NoteMessages
 from services.response_sla.domain.inputs import PersonInput, SentMessage
 from services.response_sla.domain.timeline import Inputs
 from services.response_sla.domain.turning import TurnParties
@@ -19,7 +20,7 @@ from services.response_sla.domain.wait import Answered, Parties
 from services.response_sla.domain.waits import waits
 from services.response_sla.reactions import join_notes
 from tests.unit.response_sla.histories import NOW, Past, pasts
-from tests.unit.response_sla.story import PARTIES, POLICY, hour
+from tests.unit.response_sla.story import PARTIES, POLICIES, hour
 
 TURNED = Parties(PARTIES.conversation_id, PARTIES.therapist_id, PARTIES.client_id)
 Command = NoteMessages | EvaluateConversation | TurnParties
@@ -36,23 +37,23 @@ class Turning:
     def run(self, command: Command) -> None:
         decide = turning.turn if isinstance(command, TurnParties) else conversation_waits.decide
         client, therapist = (self.people[name] for name in (command.parties.client_id, command.parties.therapist_id))
-        decision = decide(command, self.conversation, client=client, therapist=therapist)  # type: ignore[operator]
-        for fact in cast("Sequence[conversation_waits.Fact]", decision.facts):
-            self.conversation = conversation_waits.evolve(self.conversation, fact, NOW)
+        decision = decide(command, self.conversation, client=client, therapist=therapist, policies=POLICIES)  # type: ignore[arg-type]
+        for fact in cast("Sequence[conversation.Fact]", decision.facts):
+            self.conversation = conversation.evolve(self.conversation, fact, NOW)
             self.stated.append(fact)
 
     def hear(self, person_id: str, told: PersonInput) -> None:
         for fact in client_inputs.decide(NoteAboutPerson(person_id, told, NOW), self.people[person_id]).facts:
             self.people[person_id] = client_inputs.evolve(self.people[person_id], cast("client_inputs.Fact", fact), NOW)
-        self.run(EvaluateConversation(PARTIES, POLICY, NOW))
+        self.run(EvaluateConversation(PARTIES, NOW))
 
 
 def note(*messages: SentMessage, parties: Parties = PARTIES) -> NoteMessages:
-    return NoteMessages(parties, messages, POLICY, NOW)
+    return NoteMessages(parties, messages, NOW)
 
 
 def turn(parties: Parties = TURNED, number: int = 1) -> TurnParties:
-    return TurnParties(parties, (1, number), POLICY, NOW)
+    return TurnParties(parties, (1, number), NOW)
 
 
 def sent(sequence: int, at: float, *, from_client: bool) -> SentMessage:
@@ -101,7 +102,7 @@ def test_turned_roles_give_the_same_waits_whatever_is_heard_of_first(
         else:
             world.run(item)
     messages = [message.turned() for message in past.messages]
-    expected = waits(TURNED, Inputs(messages, past.therapist_inputs, past.client_inputs), POLICY)
+    expected = waits(TURNED, Inputs(messages, past.therapist_inputs, past.client_inputs), POLICIES)
     assert world.conversation.parties == TURNED
     assert set(world.conversation.waits) == set(expected)
 

@@ -346,8 +346,43 @@ class ConversationEvaluated(_message.Message):
 Global___ConversationEvaluated: _TypeAlias = ConversationEvaluated  # noqa: Y015
 
 @_typing.final
+class ReplyNotOwed(_message.Message):
+    """The therapist says that no reply is owed to what the client wrote so far."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    CLIENT_ID_FIELD_NUMBER: _builtins.int
+    THERAPIST_ID_FIELD_NUMBER: _builtins.int
+    LAST_MESSAGE_SEQUENCE_FIELD_NUMBER: _builtins.int
+    DECLARED_AT_FIELD_NUMBER: _builtins.int
+    conversation_id: _builtins.str
+    client_id: _builtins.str
+    therapist_id: _builtins.str
+    last_message_sequence: _builtins.int
+    """The last message the therapist knew of; 0: all sent by then."""
+    @_builtins.property
+    def declared_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        conversation_id: _builtins.str = ...,
+        client_id: _builtins.str = ...,
+        therapist_id: _builtins.str = ...,
+        last_message_sequence: _builtins.int = ...,
+        declared_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["declared_at", b"declared_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "conversation_id", b"conversation_id", "declared_at", b"declared_at", "last_message_sequence", b"last_message_sequence", "therapist_id", b"therapist_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplyNotOwed: _TypeAlias = ReplyNotOwed  # noqa: Y015
+
+@_typing.final
 class Wait(_message.Message):
-    """A wait as it stands. Open while it has neither answer nor void; excluded, whatever else it has, while it has an exclusion."""
+    """A wait as it stands. Open while it has no ending; excluded, whatever else it has, while it has an exclusion."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -356,10 +391,15 @@ class Wait(_message.Message):
     OPENED_AT_FIELD_NUMBER: _builtins.int
     ANSWER_FIELD_NUMBER: _builtins.int
     VOID_FIELD_NUMBER: _builtins.int
+    NOT_OWED_FIELD_NUMBER: _builtins.int
     EXCLUSION_FIELD_NUMBER: _builtins.int
+    POLICY_VERSION_FIELD_NUMBER: _builtins.int
+    NOT_OWED_BEFORE_FIELD_NUMBER: _builtins.int
     opening_sequence: _builtins.int
     """The client's message that opened it, which names the wait within its conversation."""
     kind: Global___ResponseKind.ValueType
+    policy_version: _builtins.str
+    """The response policy in force when it opened."""
     @_builtins.property
     def opened_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -367,7 +407,13 @@ class Wait(_message.Message):
     @_builtins.property
     def void(self) -> Global___Void: ...
     @_builtins.property
+    def not_owed(self) -> Global___NotOwed: ...
+    @_builtins.property
     def exclusion(self) -> Global___Exclusion: ...
+    @_builtins.property
+    def not_owed_before(self) -> _containers.RepeatedCompositeFieldContainer[Global___Span]:
+        """When no reply was owed, before the client asked again."""
+
     def __init__(
         self,
         *,
@@ -376,17 +422,141 @@ class Wait(_message.Message):
         opened_at: _timestamp_pb2.Timestamp | None = ...,
         answer: Global___Answer | None = ...,
         void: Global___Void | None = ...,
+        not_owed: Global___NotOwed | None = ...,
         exclusion: Global___Exclusion | None = ...,
+        policy_version: _builtins.str = ...,
+        not_owed_before: _abc.Iterable[Global___Span] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "ending", b"ending", "exclusion", b"exclusion", "opened_at", b"opened_at", "void", b"void"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "ending", b"ending", "exclusion", b"exclusion", "not_owed", b"not_owed", "opened_at", b"opened_at", "void", b"void"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "ending", b"ending", "exclusion", b"exclusion", "kind", b"kind", "opened_at", b"opened_at", "opening_sequence", b"opening_sequence", "void", b"void"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "ending", b"ending", "exclusion", b"exclusion", "kind", b"kind", "not_owed", b"not_owed", "not_owed_before", b"not_owed_before", "opened_at", b"opened_at", "opening_sequence", b"opening_sequence", "policy_version", b"policy_version", "void", b"void"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_ending: _TypeAlias = _typing.Literal["answer", "void"]  # noqa: Y015
+    _WhichOneofReturnType_ending: _TypeAlias = _typing.Literal["answer", "void", "not_owed"]  # noqa: Y015
     _WhichOneofArgType_ending: _TypeAlias = _typing.Literal["ending", b"ending"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_ending) -> _WhichOneofReturnType_ending | None: ...
 
 Global___Wait: _TypeAlias = Wait  # noqa: Y015
+
+@_typing.final
+class Span(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def start(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def end(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        start: _timestamp_pb2.Timestamp | None = ...,
+        end: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Span: _TypeAlias = Span  # noqa: Y015
+
+@_typing.final
+class NotOwed(_message.Message):
+    """The therapist said that no reply is owed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_FIELD_NUMBER: _builtins.int
+    RETURNS_UNTIL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def returns_until(self) -> _timestamp_pb2.Timestamp:
+        """The wait comes back when the client asks again by then; unset: no more."""
+
+    def __init__(
+        self,
+        *,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        returns_until: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "returns_until", b"returns_until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "returns_until", b"returns_until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NotOwed: _TypeAlias = NotOwed  # noqa: Y015
+
+@_typing.final
+class ResponsePolicy(_message.Message):
+    """The numbers of the response rules."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_VERSION_FIELD_NUMBER: _builtins.int
+    FIRST_RESPONSE_TARGET_SECONDS_FIELD_NUMBER: _builtins.int
+    NEXT_RESPONSE_TARGET_SECONDS_FIELD_NUMBER: _builtins.int
+    UNDECIDED_REPORT_SECONDS_FIELD_NUMBER: _builtins.int
+    COMPARABLE_SAMPLE_MIN_FIELD_NUMBER: _builtins.int
+    IN_FORCE_FROM_FIELD_NUMBER: _builtins.int
+    NOT_OWED_RETURN_SECONDS_FIELD_NUMBER: _builtins.int
+    policy_version: _builtins.str
+    first_response_target_seconds: _builtins.int
+    """The first also says how soon after the client's first message a report excludes the client."""
+    next_response_target_seconds: _builtins.int
+    undecided_report_seconds: _builtins.int
+    """A report undecided for so long counts as dismissed for waits opened later."""
+    comparable_sample_min: _builtins.int
+    """Closed waits; a figure of fewer is not to be compared with others."""
+    not_owed_return_seconds: _builtins.int
+    """A wait that was owed no reply comes back when the client asks again within it."""
+    @_builtins.property
+    def in_force_from(self) -> _timestamp_pb2.Timestamp:
+        """Waits opened and reports made from then on fall under it, until another policy is in force."""
+
+    def __init__(
+        self,
+        *,
+        policy_version: _builtins.str = ...,
+        first_response_target_seconds: _builtins.int = ...,
+        next_response_target_seconds: _builtins.int = ...,
+        undecided_report_seconds: _builtins.int = ...,
+        comparable_sample_min: _builtins.int = ...,
+        in_force_from: _timestamp_pb2.Timestamp | None = ...,
+        not_owed_return_seconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["in_force_from", b"in_force_from"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comparable_sample_min", b"comparable_sample_min", "first_response_target_seconds", b"first_response_target_seconds", "in_force_from", b"in_force_from", "next_response_target_seconds", b"next_response_target_seconds", "not_owed_return_seconds", b"not_owed_return_seconds", "policy_version", b"policy_version", "undecided_report_seconds", b"undecided_report_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResponsePolicy: _TypeAlias = ResponsePolicy  # noqa: Y015
+
+@_typing.final
+class ResponsePolicySet(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATOR_ID_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    operator_id: _builtins.str
+    @_builtins.property
+    def policy(self) -> Global___ResponsePolicy: ...
+    def __init__(
+        self,
+        *,
+        operator_id: _builtins.str = ...,
+        policy: Global___ResponsePolicy | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operator_id", b"operator_id", "policy", b"policy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResponsePolicySet: _TypeAlias = ResponsePolicySet  # noqa: Y015
 
 @_typing.final
 class Answer(_message.Message):
@@ -553,6 +723,68 @@ class WaitVoided(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WaitVoided: _TypeAlias = WaitVoided  # noqa: Y015
+
+@_typing.final
+class WaitNotOwed(_message.Message):
+    """The therapist said that no reply is owed: the wait leaves the response figures, and is counted apart."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    CLIENT_ID_FIELD_NUMBER: _builtins.int
+    THERAPIST_ID_FIELD_NUMBER: _builtins.int
+    WAIT_FIELD_NUMBER: _builtins.int
+    conversation_id: _builtins.str
+    client_id: _builtins.str
+    therapist_id: _builtins.str
+    @_builtins.property
+    def wait(self) -> Global___Wait: ...
+    def __init__(
+        self,
+        *,
+        conversation_id: _builtins.str = ...,
+        client_id: _builtins.str = ...,
+        therapist_id: _builtins.str = ...,
+        wait: Global___Wait | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["wait", b"wait"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "conversation_id", b"conversation_id", "therapist_id", b"therapist_id", "wait", b"wait"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WaitNotOwed: _TypeAlias = WaitNotOwed  # noqa: Y015
+
+@_typing.final
+class WaitResumed(_message.Message):
+    """The client asked again in time: a reply is owed from the wait's first opening."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    CLIENT_ID_FIELD_NUMBER: _builtins.int
+    THERAPIST_ID_FIELD_NUMBER: _builtins.int
+    WAIT_FIELD_NUMBER: _builtins.int
+    conversation_id: _builtins.str
+    client_id: _builtins.str
+    therapist_id: _builtins.str
+    @_builtins.property
+    def wait(self) -> Global___Wait: ...
+    def __init__(
+        self,
+        *,
+        conversation_id: _builtins.str = ...,
+        client_id: _builtins.str = ...,
+        therapist_id: _builtins.str = ...,
+        wait: Global___Wait | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["wait", b"wait"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "conversation_id", b"conversation_id", "therapist_id", b"therapist_id", "wait", b"wait"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WaitResumed: _TypeAlias = WaitResumed  # noqa: Y015
 
 @_typing.final
 class WaitExcluded(_message.Message):

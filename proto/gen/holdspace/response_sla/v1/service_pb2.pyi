@@ -21,6 +21,35 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _Reason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REASON_UNSPECIFIED: _Reason.ValueType  # 0
+    REASON_POLICY_VERSION_TAKEN: _Reason.ValueType  # 1
+    """A policy of this version was set before. Versions are used once."""
+    REASON_POLICY_TOO_SOON: _Reason.ValueType  # 2
+    """A policy is set for the future: in_force_from is less than a minute ahead."""
+    REASON_WAIT_NOT_OPEN: _Reason.ValueType  # 4
+    """The wait has ended, or is excluded."""
+    REASON_POLICY_UNKNOWN: _Reason.ValueType  # 3
+    """No policy of this version was set, as far as known_on."""
+
+class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper): ...
+
+REASON_UNSPECIFIED: Reason.ValueType  # 0
+REASON_POLICY_VERSION_TAKEN: Reason.ValueType  # 1
+"""A policy of this version was set before. Versions are used once."""
+REASON_POLICY_TOO_SOON: Reason.ValueType  # 2
+"""A policy is set for the future: in_force_from is less than a minute ahead."""
+REASON_WAIT_NOT_OPEN: Reason.ValueType  # 4
+"""The wait has ended, or is excluded."""
+REASON_POLICY_UNKNOWN: Reason.ValueType  # 3
+"""No policy of this version was set, as far as known_on."""
+Global___Reason: _TypeAlias = Reason  # noqa: Y015
+
 class _WaitState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -32,6 +61,7 @@ class _WaitStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WaitState.V
     WAIT_STATE_CLOSED: _WaitState.ValueType  # 2
     WAIT_STATE_VOIDED: _WaitState.ValueType  # 3
     WAIT_STATE_EXCLUDED: _WaitState.ValueType  # 4
+    WAIT_STATE_NOT_OWED: _WaitState.ValueType  # 5
 
 class WaitState(_WaitState, metaclass=_WaitStateEnumTypeWrapper): ...
 
@@ -40,6 +70,7 @@ WAIT_STATE_OPEN: WaitState.ValueType  # 1
 WAIT_STATE_CLOSED: WaitState.ValueType  # 2
 WAIT_STATE_VOIDED: WaitState.ValueType  # 3
 WAIT_STATE_EXCLUDED: WaitState.ValueType  # 4
+WAIT_STATE_NOT_OWED: WaitState.ValueType  # 5
 Global___WaitState: _TypeAlias = WaitState  # noqa: Y015
 
 @_typing.final
@@ -95,6 +126,7 @@ class GetFiguresResponse(_message.Message):
     NEXT_FIELD_NUMBER: _builtins.int
     ALL_FIELD_NUMBER: _builtins.int
     BASIS_FIELD_NUMBER: _builtins.int
+    POLICY_VERSIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def first(self) -> Global___FigureGroup:
         """Of the first wait of each conversation."""
@@ -109,6 +141,10 @@ class GetFiguresResponse(_message.Message):
 
     @_builtins.property
     def basis(self) -> Global___Basis: ...
+    @_builtins.property
+    def policy_versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The policies that the waits in these figures were opened under: each wait is held to the targets of its own."""
+
     def __init__(
         self,
         *,
@@ -116,14 +152,252 @@ class GetFiguresResponse(_message.Message):
         next: Global___FigureGroup | None = ...,
         all: Global___FigureGroup | None = ...,
         basis: Global___Basis | None = ...,
+        policy_versions: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "basis", b"basis", "first", b"first", "next", b"next"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "basis", b"basis", "first", b"first", "next", b"next"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "basis", b"basis", "first", b"first", "next", b"next", "policy_versions", b"policy_versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetFiguresResponse: _TypeAlias = GetFiguresResponse  # noqa: Y015
+
+@_typing.final
+class GetFiguresUnderPolicyRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    THERAPIST_ID_FIELD_NUMBER: _builtins.int
+    OPENED_FROM_FIELD_NUMBER: _builtins.int
+    OPENED_BEFORE_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    KNOWN_ON_FIELD_NUMBER: _builtins.int
+    POLICY_VERSION_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    therapist_id: _builtins.str
+    """These five as in GetFiguresRequest."""
+    policy_version: _builtins.str
+    """One that was set."""
+    @_builtins.property
+    def opened_from(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def opened_before(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def known_on(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def policy(self) -> _private_pb2.ResponsePolicy:
+        """Any numbers; in_force_from is not asked for."""
+
+    def __init__(
+        self,
+        *,
+        therapist_id: _builtins.str = ...,
+        opened_from: _timestamp_pb2.Timestamp | None = ...,
+        opened_before: _timestamp_pb2.Timestamp | None = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
+        known_on: _timestamp_pb2.Timestamp | None = ...,
+        policy_version: _builtins.str = ...,
+        policy: _private_pb2.ResponsePolicy | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "known_on", b"known_on", "opened_before", b"opened_before", "opened_from", b"opened_from", "policy", b"policy", "policy_version", b"policy_version", "under", b"under"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "known_on", b"known_on", "opened_before", b"opened_before", "opened_from", b"opened_from", "policy", b"policy", "policy_version", b"policy_version", "therapist_id", b"therapist_id", "under", b"under"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_under: _TypeAlias = _typing.Literal["policy_version", "policy"]  # noqa: Y015
+    _WhichOneofArgType_under: _TypeAlias = _typing.Literal["under", b"under"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_under) -> _WhichOneofReturnType_under | None: ...
+
+Global___GetFiguresUnderPolicyRequest: _TypeAlias = GetFiguresUnderPolicyRequest  # noqa: Y015
+
+@_typing.final
+class GetFiguresUnderPolicyResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDED_FIELD_NUMBER: _builtins.int
+    UNDER_POLICY_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def recorded(self) -> Global___TherapistFigures:
+        """As GetFigures answers on the same basis."""
+
+    @_builtins.property
+    def under_policy(self) -> Global___TherapistFigures:
+        """The same past, had the policy been in force all along: its targets, and what its numbers exclude."""
+
+    @_builtins.property
+    def policy(self) -> _private_pb2.ResponsePolicy: ...
+    @_builtins.property
+    def basis(self) -> Global___Basis: ...
+    def __init__(
+        self,
+        *,
+        recorded: Global___TherapistFigures | None = ...,
+        under_policy: Global___TherapistFigures | None = ...,
+        policy: _private_pb2.ResponsePolicy | None = ...,
+        basis: Global___Basis | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "policy", b"policy", "recorded", b"recorded", "under_policy", b"under_policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "policy", b"policy", "recorded", b"recorded", "under_policy", b"under_policy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetFiguresUnderPolicyResponse: _TypeAlias = GetFiguresUnderPolicyResponse  # noqa: Y015
+
+@_typing.final
+class DeclareNoReplyOwedRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    THERAPIST_ID_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    OPENING_SEQUENCE_FIELD_NUMBER: _builtins.int
+    LAST_MESSAGE_SEQUENCE_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    therapist_id: _builtins.str
+    conversation_id: _builtins.str
+    opening_sequence: _builtins.int
+    """Names the wait, as ListWaits does."""
+    last_message_sequence: _builtins.int
+    """The last message of the conversation that the therapist knows of: what the client writes after it asks again,
+    whatever the clocks say. Zero: every message sent by now.
+    """
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        therapist_id: _builtins.str = ...,
+        conversation_id: _builtins.str = ...,
+        opening_sequence: _builtins.int = ...,
+        last_message_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "last_message_sequence", b"last_message_sequence", "opening_sequence", b"opening_sequence", "request_id", b"request_id", "therapist_id", b"therapist_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeclareNoReplyOwedRequest: _TypeAlias = DeclareNoReplyOwedRequest  # noqa: Y015
+
+@_typing.final
+class DeclareNoReplyOwedResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    revision: _builtins.str
+    def __init__(
+        self,
+        *,
+        revision: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeclareNoReplyOwedResponse: _TypeAlias = DeclareNoReplyOwedResponse  # noqa: Y015
+
+@_typing.final
+class SetResponsePolicyRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    OPERATOR_ID_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    operator_id: _builtins.str
+    @_builtins.property
+    def policy(self) -> _private_pb2.ResponsePolicy: ...
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        operator_id: _builtins.str = ...,
+        policy: _private_pb2.ResponsePolicy | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operator_id", b"operator_id", "policy", b"policy", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetResponsePolicyRequest: _TypeAlias = SetResponsePolicyRequest  # noqa: Y015
+
+@_typing.final
+class SetResponsePolicyResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    revision: _builtins.str
+    @_builtins.property
+    def policy(self) -> _private_pb2.ResponsePolicy: ...
+    def __init__(
+        self,
+        *,
+        policy: _private_pb2.ResponsePolicy | None = ...,
+        revision: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetResponsePolicyResponse: _TypeAlias = SetResponsePolicyResponse  # noqa: Y015
+
+@_typing.final
+class ListResponsePoliciesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    AT_LEAST_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most 500; 50 when zero."""
+    page_token: _builtins.str
+    at_least: _builtins.str
+    """Wait until this revision is in the list."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        at_least: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListResponsePoliciesRequest: _TypeAlias = ListResponsePoliciesRequest  # noqa: Y015
+
+@_typing.final
+class ListResponsePoliciesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICIES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    @_builtins.property
+    def policies(self) -> _containers.RepeatedCompositeFieldContainer[_private_pb2.ResponsePolicy]: ...
+    def __init__(
+        self,
+        *,
+        policies: _abc.Iterable[_private_pb2.ResponsePolicy] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "policies", b"policies"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListResponsePoliciesResponse: _TypeAlias = ListResponsePoliciesResponse  # noqa: Y015
 
 @_typing.final
 class Basis(_message.Message):
@@ -167,7 +441,7 @@ Global___Basis: _TypeAlias = Basis  # noqa: Y015
 
 @_typing.final
 class FigureGroup(_message.Message):
-    """count, open, voided and excluded sum to opened. Times are those of closed waits, in whole milliseconds, by nearest
+    """count, open, voided, excluded and not_owed sum to opened. Times are those of closed waits, in whole milliseconds, by nearest
     rank: percentile q of n values is the ceil(q n)-th of them in order.
     """
 
@@ -184,6 +458,7 @@ class FigureGroup(_message.Message):
     OPEN_PAST_TARGET_FIELD_NUMBER: _builtins.int
     SHARE_WITHIN_TARGET_FIELD_NUMBER: _builtins.int
     COMPARABLE_FIELD_NUMBER: _builtins.int
+    NOT_OWED_FIELD_NUMBER: _builtins.int
     opened: _builtins.int
     count: _builtins.int
     """How many are closed, that is answered: the size of the sample."""
@@ -204,6 +479,8 @@ class FigureGroup(_message.Message):
     """closed_within_target / (count + open_past_target), from 0 to 1; unset when that is a division by zero."""
     comparable: _builtins.bool
     """The sample is large enough to be compared with others."""
+    not_owed: _builtins.int
+    """In no figure: the therapist said that no reply is owed, and the client has not asked again in time."""
     def __init__(
         self,
         *,
@@ -218,10 +495,11 @@ class FigureGroup(_message.Message):
         open_past_target: _builtins.int = ...,
         share_within_target: _builtins.float | None = ...,
         comparable: _builtins.bool = ...,
+        not_owed: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_median_ms", b"_median_ms", "_p90_ms", b"_p90_ms", "_share_within_target", b"_share_within_target", "median_ms", b"median_ms", "p90_ms", b"p90_ms", "share_within_target", b"share_within_target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_median_ms", b"_median_ms", "_p90_ms", b"_p90_ms", "_share_within_target", b"_share_within_target", "closed_within_target", b"closed_within_target", "comparable", b"comparable", "count", b"count", "excluded", b"excluded", "median_ms", b"median_ms", "open", b"open", "open_past_target", b"open_past_target", "opened", b"opened", "p90_ms", b"p90_ms", "share_within_target", b"share_within_target", "voided", b"voided"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_median_ms", b"_median_ms", "_p90_ms", b"_p90_ms", "_share_within_target", b"_share_within_target", "closed_within_target", b"closed_within_target", "comparable", b"comparable", "count", b"count", "excluded", b"excluded", "median_ms", b"median_ms", "not_owed", b"not_owed", "open", b"open", "open_past_target", b"open_past_target", "opened", b"opened", "p90_ms", b"p90_ms", "share_within_target", b"share_within_target", "voided", b"voided"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__median_ms: _TypeAlias = _typing.Literal["median_ms"]  # noqa: Y015
     _WhichOneofArgType__median_ms: _TypeAlias = _typing.Literal["_median_ms", b"_median_ms"]  # noqa: Y015
@@ -330,6 +608,9 @@ class ListedWait(_message.Message):
     VOID_REASON_FIELD_NUMBER: _builtins.int
     REPORT_ID_FIELD_NUMBER: _builtins.int
     PROVISIONAL_FIELD_NUMBER: _builtins.int
+    POLICY_VERSION_FIELD_NUMBER: _builtins.int
+    TARGET_MS_FIELD_NUMBER: _builtins.int
+    RETURNS_UNTIL_FIELD_NUMBER: _builtins.int
     conversation_id: _builtins.str
     client_id: _builtins.str
     opening_sequence: _builtins.int
@@ -346,11 +627,18 @@ class ListedWait(_message.Message):
     """The report that voids or excludes it; empty when none does."""
     provisional: _builtins.bool
     """The report that excludes it has not been decided."""
+    policy_version: _builtins.str
+    """The policy in force when it opened, and its target for this kind of wait."""
+    target_ms: _builtins.int
     @_builtins.property
     def opened_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def ended_at(self) -> _timestamp_pb2.Timestamp:
-        """When it was answered or voided; unset while it is neither. An excluded wait keeps what it has."""
+        """When it was answered or voided, or was said to be owed no reply; unset while it is open. An excluded wait keeps what it has."""
+
+    @_builtins.property
+    def returns_until(self) -> _timestamp_pb2.Timestamp:
+        """Of a wait that is owed no reply: it comes back when the client asks again by then. Unset: no more."""
 
     def __init__(
         self,
@@ -367,10 +655,13 @@ class ListedWait(_message.Message):
         void_reason: _private_pb2.VoidReason.ValueType = ...,
         report_id: _builtins.str = ...,
         provisional: _builtins.bool = ...,
+        policy_version: _builtins.str = ...,
+        target_ms: _builtins.int = ...,
+        returns_until: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_response_ms", b"_response_ms", "ended_at", b"ended_at", "opened_at", b"opened_at", "response_ms", b"response_ms"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_response_ms", b"_response_ms", "ended_at", b"ended_at", "opened_at", b"opened_at", "response_ms", b"response_ms", "returns_until", b"returns_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_response_ms", b"_response_ms", "answering_sequence", b"answering_sequence", "client_id", b"client_id", "conversation_id", b"conversation_id", "ended_at", b"ended_at", "kind", b"kind", "opened_at", b"opened_at", "opening_sequence", b"opening_sequence", "provisional", b"provisional", "report_id", b"report_id", "response_ms", b"response_ms", "state", b"state", "void_reason", b"void_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_response_ms", b"_response_ms", "answering_sequence", b"answering_sequence", "client_id", b"client_id", "conversation_id", b"conversation_id", "ended_at", b"ended_at", "kind", b"kind", "opened_at", b"opened_at", "opening_sequence", b"opening_sequence", "policy_version", b"policy_version", "provisional", b"provisional", "report_id", b"report_id", "response_ms", b"response_ms", "returns_until", b"returns_until", "state", b"state", "target_ms", b"target_ms", "void_reason", b"void_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__response_ms: _TypeAlias = _typing.Literal["response_ms"]  # noqa: Y015
     _WhichOneofArgType__response_ms: _TypeAlias = _typing.Literal["_response_ms", b"_response_ms"]  # noqa: Y015
@@ -455,15 +746,18 @@ class TherapistFigures(_message.Message):
     FIRST_FIELD_NUMBER: _builtins.int
     NEXT_FIELD_NUMBER: _builtins.int
     ALL_FIELD_NUMBER: _builtins.int
+    POLICY_VERSIONS_FIELD_NUMBER: _builtins.int
     therapist_id: _builtins.str
     @_builtins.property
     def first(self) -> Global___FigureGroup:
-        """These three as in GetFiguresResponse."""
+        """These as in GetFiguresResponse."""
 
     @_builtins.property
     def next(self) -> Global___FigureGroup: ...
     @_builtins.property
     def all(self) -> Global___FigureGroup: ...
+    @_builtins.property
+    def policy_versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
@@ -471,10 +765,11 @@ class TherapistFigures(_message.Message):
         first: Global___FigureGroup | None = ...,
         next: Global___FigureGroup | None = ...,
         all: Global___FigureGroup | None = ...,
+        policy_versions: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "first", b"first", "next", b"next"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "first", b"first", "next", b"next", "therapist_id", b"therapist_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "first", b"first", "next", b"next", "policy_versions", b"policy_versions", "therapist_id", b"therapist_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -53,6 +53,26 @@ class ResponseSlaServiceStub:
                 request_serializer=holdspace_dot_response__sla_dot_v1_dot_service__pb2.ListFiguresRequest.SerializeToString,
                 response_deserializer=holdspace_dot_response__sla_dot_v1_dot_service__pb2.ListFiguresResponse.FromString,
                 _registered_method=True)
+        self.GetFiguresUnderPolicy = channel.unary_unary(
+                '/holdspace.response_sla.v1.ResponseSlaService/GetFiguresUnderPolicy',
+                request_serializer=holdspace_dot_response__sla_dot_v1_dot_service__pb2.GetFiguresUnderPolicyRequest.SerializeToString,
+                response_deserializer=holdspace_dot_response__sla_dot_v1_dot_service__pb2.GetFiguresUnderPolicyResponse.FromString,
+                _registered_method=True)
+        self.DeclareNoReplyOwed = channel.unary_unary(
+                '/holdspace.response_sla.v1.ResponseSlaService/DeclareNoReplyOwed',
+                request_serializer=holdspace_dot_response__sla_dot_v1_dot_service__pb2.DeclareNoReplyOwedRequest.SerializeToString,
+                response_deserializer=holdspace_dot_response__sla_dot_v1_dot_service__pb2.DeclareNoReplyOwedResponse.FromString,
+                _registered_method=True)
+        self.SetResponsePolicy = channel.unary_unary(
+                '/holdspace.response_sla.v1.ResponseSlaService/SetResponsePolicy',
+                request_serializer=holdspace_dot_response__sla_dot_v1_dot_service__pb2.SetResponsePolicyRequest.SerializeToString,
+                response_deserializer=holdspace_dot_response__sla_dot_v1_dot_service__pb2.SetResponsePolicyResponse.FromString,
+                _registered_method=True)
+        self.ListResponsePolicies = channel.unary_unary(
+                '/holdspace.response_sla.v1.ResponseSlaService/ListResponsePolicies',
+                request_serializer=holdspace_dot_response__sla_dot_v1_dot_service__pb2.ListResponsePoliciesRequest.SerializeToString,
+                response_deserializer=holdspace_dot_response__sla_dot_v1_dot_service__pb2.ListResponsePoliciesResponse.FromString,
+                _registered_method=True)
         self.GetProgress = channel.unary_unary(
                 '/holdspace.response_sla.v1.ResponseSlaService/GetProgress',
                 request_serializer=holdspace_dot_response__sla_dot_v1_dot_service__pb2.GetProgressRequest.SerializeToString,
@@ -88,6 +108,35 @@ class ResponseSlaServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetFiguresUnderPolicy(self, request, context):
+        """Returns a therapist's figures beside what they would be, had another policy been in force all along. Records nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeclareNoReplyOwed(self, request, context):
+        """The conversation's therapist says that no reply is owed to an open wait. It leaves the response figures, is counted
+        and listed apart, and comes back from its first opening when the client asks again within the policy's time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetResponsePolicy(self, request, context):
+        """Sets a response policy, in force from an instant at least a minute ahead. It changes nothing that was before.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListResponsePolicies(self, request, context):
+        """Lists every response policy in the order they were set, the one that ships with the service first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetProgress(self, request, context):
         """Says how far this service has come with what other services publish.
         """
@@ -112,6 +161,26 @@ def add_ResponseSlaServiceServicer_to_server(servicer, server):
                     servicer.ListFigures,
                     request_deserializer=holdspace_dot_response__sla_dot_v1_dot_service__pb2.ListFiguresRequest.FromString,
                     response_serializer=holdspace_dot_response__sla_dot_v1_dot_service__pb2.ListFiguresResponse.SerializeToString,
+            ),
+            'GetFiguresUnderPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetFiguresUnderPolicy,
+                    request_deserializer=holdspace_dot_response__sla_dot_v1_dot_service__pb2.GetFiguresUnderPolicyRequest.FromString,
+                    response_serializer=holdspace_dot_response__sla_dot_v1_dot_service__pb2.GetFiguresUnderPolicyResponse.SerializeToString,
+            ),
+            'DeclareNoReplyOwed': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeclareNoReplyOwed,
+                    request_deserializer=holdspace_dot_response__sla_dot_v1_dot_service__pb2.DeclareNoReplyOwedRequest.FromString,
+                    response_serializer=holdspace_dot_response__sla_dot_v1_dot_service__pb2.DeclareNoReplyOwedResponse.SerializeToString,
+            ),
+            'SetResponsePolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetResponsePolicy,
+                    request_deserializer=holdspace_dot_response__sla_dot_v1_dot_service__pb2.SetResponsePolicyRequest.FromString,
+                    response_serializer=holdspace_dot_response__sla_dot_v1_dot_service__pb2.SetResponsePolicyResponse.SerializeToString,
+            ),
+            'ListResponsePolicies': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListResponsePolicies,
+                    request_deserializer=holdspace_dot_response__sla_dot_v1_dot_service__pb2.ListResponsePoliciesRequest.FromString,
+                    response_serializer=holdspace_dot_response__sla_dot_v1_dot_service__pb2.ListResponsePoliciesResponse.SerializeToString,
             ),
             'GetProgress': grpc.unary_unary_rpc_method_handler(
                     servicer.GetProgress,
@@ -204,6 +273,114 @@ class ResponseSlaService:
             '/holdspace.response_sla.v1.ResponseSlaService/ListFigures',
             holdspace_dot_response__sla_dot_v1_dot_service__pb2.ListFiguresRequest.SerializeToString,
             holdspace_dot_response__sla_dot_v1_dot_service__pb2.ListFiguresResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetFiguresUnderPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdspace.response_sla.v1.ResponseSlaService/GetFiguresUnderPolicy',
+            holdspace_dot_response__sla_dot_v1_dot_service__pb2.GetFiguresUnderPolicyRequest.SerializeToString,
+            holdspace_dot_response__sla_dot_v1_dot_service__pb2.GetFiguresUnderPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeclareNoReplyOwed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdspace.response_sla.v1.ResponseSlaService/DeclareNoReplyOwed',
+            holdspace_dot_response__sla_dot_v1_dot_service__pb2.DeclareNoReplyOwedRequest.SerializeToString,
+            holdspace_dot_response__sla_dot_v1_dot_service__pb2.DeclareNoReplyOwedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetResponsePolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdspace.response_sla.v1.ResponseSlaService/SetResponsePolicy',
+            holdspace_dot_response__sla_dot_v1_dot_service__pb2.SetResponsePolicyRequest.SerializeToString,
+            holdspace_dot_response__sla_dot_v1_dot_service__pb2.SetResponsePolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListResponsePolicies(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdspace.response_sla.v1.ResponseSlaService/ListResponsePolicies',
+            holdspace_dot_response__sla_dot_v1_dot_service__pb2.ListResponsePoliciesRequest.SerializeToString,
+            holdspace_dot_response__sla_dot_v1_dot_service__pb2.ListResponsePoliciesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -26,6 +26,16 @@ class ResponseSlaServiceStub:
     """Lists the waits that the figures with the same filters are made of, the earliest first."""
     ListFigures: _aio.UnaryUnaryMultiCallable[_service_pb2.ListFiguresRequest, _service_pb2.ListFiguresResponse]
     """Lists the figures of every therapist who has a wait in the window, by therapist."""
+    GetFiguresUnderPolicy: _aio.UnaryUnaryMultiCallable[_service_pb2.GetFiguresUnderPolicyRequest, _service_pb2.GetFiguresUnderPolicyResponse]
+    """Returns a therapist's figures beside what they would be, had another policy been in force all along. Records nothing."""
+    DeclareNoReplyOwed: _aio.UnaryUnaryMultiCallable[_service_pb2.DeclareNoReplyOwedRequest, _service_pb2.DeclareNoReplyOwedResponse]
+    """The conversation's therapist says that no reply is owed to an open wait. It leaves the response figures, is counted
+    and listed apart, and comes back from its first opening when the client asks again within the policy's time.
+    """
+    SetResponsePolicy: _aio.UnaryUnaryMultiCallable[_service_pb2.SetResponsePolicyRequest, _service_pb2.SetResponsePolicyResponse]
+    """Sets a response policy, in force from an instant at least a minute ahead. It changes nothing that was before."""
+    ListResponsePolicies: _aio.UnaryUnaryMultiCallable[_service_pb2.ListResponsePoliciesRequest, _service_pb2.ListResponsePoliciesResponse]
+    """Lists every response policy in the order they were set, the one that ships with the service first."""
     GetProgress: _aio.UnaryUnaryMultiCallable[_service_pb2.GetProgressRequest, _service_pb2.GetProgressResponse]
     """Says how far this service has come with what other services publish."""
 
@@ -59,6 +69,40 @@ class ResponseSlaServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_service_pb2.ListFiguresRequest, _abc.Awaitable[_service_pb2.ListFiguresResponse]],
     ) -> _abc.Awaitable[_service_pb2.ListFiguresResponse]:
         """Lists the figures of every therapist who has a wait in the window, by therapist."""
+
+    @_abc_1.abstractmethod
+    def GetFiguresUnderPolicy(
+        self,
+        request: _service_pb2.GetFiguresUnderPolicyRequest,
+        context: _aio.ServicerContext[_service_pb2.GetFiguresUnderPolicyRequest, _abc.Awaitable[_service_pb2.GetFiguresUnderPolicyResponse]],
+    ) -> _abc.Awaitable[_service_pb2.GetFiguresUnderPolicyResponse]:
+        """Returns a therapist's figures beside what they would be, had another policy been in force all along. Records nothing."""
+
+    @_abc_1.abstractmethod
+    def DeclareNoReplyOwed(
+        self,
+        request: _service_pb2.DeclareNoReplyOwedRequest,
+        context: _aio.ServicerContext[_service_pb2.DeclareNoReplyOwedRequest, _abc.Awaitable[_service_pb2.DeclareNoReplyOwedResponse]],
+    ) -> _abc.Awaitable[_service_pb2.DeclareNoReplyOwedResponse]:
+        """The conversation's therapist says that no reply is owed to an open wait. It leaves the response figures, is counted
+        and listed apart, and comes back from its first opening when the client asks again within the policy's time.
+        """
+
+    @_abc_1.abstractmethod
+    def SetResponsePolicy(
+        self,
+        request: _service_pb2.SetResponsePolicyRequest,
+        context: _aio.ServicerContext[_service_pb2.SetResponsePolicyRequest, _abc.Awaitable[_service_pb2.SetResponsePolicyResponse]],
+    ) -> _abc.Awaitable[_service_pb2.SetResponsePolicyResponse]:
+        """Sets a response policy, in force from an instant at least a minute ahead. It changes nothing that was before."""
+
+    @_abc_1.abstractmethod
+    def ListResponsePolicies(
+        self,
+        request: _service_pb2.ListResponsePoliciesRequest,
+        context: _aio.ServicerContext[_service_pb2.ListResponsePoliciesRequest, _abc.Awaitable[_service_pb2.ListResponsePoliciesResponse]],
+    ) -> _abc.Awaitable[_service_pb2.ListResponsePoliciesResponse]:
+        """Lists every response policy in the order they were set, the one that ships with the service first."""
 
     @_abc_1.abstractmethod
     def GetProgress(
