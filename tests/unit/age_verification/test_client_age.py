@@ -104,6 +104,20 @@ def test_an_assurance_ends_by_the_time_it_carries() -> None:
 
 
 @pytest.mark.rule("AV3")
+def test_what_the_last_evidence_comes_to_is_told_beside_the_state() -> None:
+    for facts, evidence in (
+        ((), State.UNKNOWN),
+        ((assured(), REQUESTED), State.ASSURED),
+        ((assured(), NOT_READ), State.UNREADABLE),
+        ((NOT_READ, assured()), State.ASSURED),
+        ((assured(), under_age()), State.UNDER_AGE),
+        ((assured(), REVOKED), State.ASSURED),
+        ((under_age(), REVERSED), State.UNKNOWN),
+    ):
+        assert TAKING.given(*facts).state.evidence is evidence
+
+
+@pytest.mark.rule("AV3")
 def test_a_renewal_under_way_or_unreadable_takes_nothing_from_an_assurance_that_holds() -> None:
     for facts in ((assured(), REQUESTED), (assured(), REQUESTED, NOT_READ)):
         assert state(*facts) is State.ASSURED
@@ -171,7 +185,9 @@ def test_each_attempt_comes_back_a_day_after_it_and_all_of_them_with_a_readable_
     left = [given.state.attempts_left(POLICY, START + timedelta(hours=hour)) for hour in (3, 24, 25, 26)]
     assert left == [0, 1, 2, 3]
     given.when(taking(OVER_18, START + DAY)).then(assured())
-    assert TAKING.given(*unreadable_at(0, 1), assured()).state.attempts_left(POLICY, START + timedelta(hours=3)) == 3
+    for readable in (assured(), under_age()):
+        state_then = TAKING.given(*unreadable_at(0, 1), readable).state
+        assert state_then.attempts_left(POLICY, START + timedelta(hours=3)) == 3
 
 
 @pytest.mark.rule("AV3")
