@@ -10,7 +10,7 @@ INSTALLED := .venv/.installed
 DATA ?= .local
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status logs test faults check proto bench bench-check bench-docs
+.PHONY: help demo up down status logs test faults check proto mutants bench bench-check bench-docs
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ check: $(INSTALLED) ## lint, format, types, import contracts, protocol files, do
 
 proto: $(INSTALLED) ## generate the Python code of the protocol files
 	$(BIN)/python -m proto.generate
+
+mutants: $(INSTALLED) ## change one thing at a time in the rules and see whether a test fails (ONLY=kernel,scheduling SAMPLE=20 SEED=1)
+	@$(BIN)/python -m tests.mutation $(if $(ONLY),--only $(ONLY)) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS))
 
 bench: $(INSTALLED) ## measure the platform against what it stands on, as ratios (ONLY=P1,P7 ROUNDS=5 PEERS=1)
 	@exec env HOLDSPACE_ENVIRONMENT=local $(BIN)/python -m tests.load $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(PEERS),--peers) $(if $(SAVE),--save)
