@@ -259,12 +259,14 @@ def _reading(path: Path) -> Iterator[tuple[BinaryIO, BinaryIO]]:
 
 
 def _say(summary: Summary, guesses: Guesses, seconds: float) -> None:
-    if summary.lines:
-        rate = summary.lines / seconds
-        counts = f"imported {summary.imported}, repeated {summary.repeated}, rejected {summary.rejected}"
-        click.echo(f"{counts} in {seconds:.1f} s ({rate:,.0f} lines/s)")
-        if summary.revision is not None:
-            click.echo(f"revision {summary.revision.encode()}")
+    """The revision comes last: scripts take it from there."""
+    if not summary.lines:
+        return
+    rate = summary.lines / seconds
+    counts = f"imported {summary.imported}, repeated {summary.repeated}, rejected {summary.rejected}"
+    click.echo(f"{counts} in {seconds:.1f} s ({rate:,.0f} lines/s)")
     if guesses:
         count = f"{len(guesses)} conversation{'s' if len(guesses) > 1 else ''}"
         click.echo(f"guessed the therapist of {count}, and enrolled nobody by it: {guesses.path}")
+    if summary.revision is not None:
+        click.echo(f"revision {summary.revision.encode()}")

@@ -34,7 +34,13 @@ def stopped(servers: Servers, database_url: str, credentials: Path, tmp_path: Pa
     """The database of a messaging that has imported a conversation, projected it, joined its topics and stopped."""
     process = ServiceProcess("messaging", servers, database_url, credentials, tmp_path).start()
     lines = [
-        ImportLine(line=n, sender_id="client", recipient_id="therapist", sent_at={"seconds": 1_600_000_000 + n})
+        ImportLine(
+            line=n,
+            sender_id="client",
+            recipient_id="therapist",
+            sent_at={"seconds": 1_600_000_000 + n},
+            sender=SIDE_CLIENT,
+        )
         for n in range(1, LINES + 1)
     ]
 

@@ -27,7 +27,7 @@ from tests.reference import straight_line
 from tests.running import ServiceProcess
 
 SOURCE = "bench"
-RIGHTS = ("messaging.import", "response_sla.read", "response_sla.read_all")
+RIGHTS = ("messaging.import", "response_sla.read", "response_sla.read_all", "act_for")
 PARTITIONS = 8
 POLL_SECONDS = 0.05
 IMPORT_SECONDS_MAX = 600.0

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdspace.response_sla.v1.private_pb2 import WaitOpened, WaitWithdrawn
+from holdspace.response_sla.v1.private_pb2 import VOID_REASON_THERAPIST_SUSPENSION, WaitOpened, WaitWithdrawn
 from services.response_sla.domain import client_inputs, conversation, conversation_waits, turning
 from services.response_sla.domain.client_inputs import NoteAboutPerson, Person
 from services.response_sla.domain.conversation import Conversation
@@ -16,11 +16,11 @@ from services.response_sla.domain.conversation_waits import EvaluateConversation
 from services.response_sla.domain.inputs import PersonInput, SentMessage
 from services.response_sla.domain.timeline import Inputs
 from services.response_sla.domain.turning import TurnParties
-from services.response_sla.domain.wait import Answered, Parties
+from services.response_sla.domain.wait import Answered, Parties, Voided
 from services.response_sla.domain.waits import waits
 from services.response_sla.reactions import join_notes
 from tests.unit.response_sla.histories import NOW, Past, pasts
-from tests.unit.response_sla.story import PARTIES, POLICIES, hour
+from tests.unit.response_sla.story import PARTIES, POLICIES, hour, suspended
 
 TURNED = Parties(PARTIES.conversation_id, PARTIES.therapist_id, PARTIES.client_id)
 Command = NoteMessages | EvaluateConversation | TurnParties
@@ -80,6 +80,28 @@ def test_the_waits_of_a_turned_conversation_are_withdrawn_and_those_of_the_right
     assert [wait.opening_sequence for wait in world.conversation.waits] == [1, 3]
     world.run(turn(TURNED, 1))  # heard of late
     assert world.conversation.parties == PARTIES
+
+
+@pytest.mark.rule("PL10")
+def test_after_a_turn_each_of_the_two_is_judged_in_the_role_of_now_however_they_are_named() -> None:
+    for parties in (PARTIES, TURNED):
+        world = Turning()
+        world.run(note(sent(1, 0, from_client=True), sent(2, 1, from_client=False)))
+        world.run(turn())
+        change = replace(suspended(2), version=1)
+        world.people[PARTIES.client_id] = client_inputs.evolve(
+            Person(), client_inputs.decide(NoteAboutPerson(PARTIES.client_id, change, NOW), Person()).facts[0], NOW
+        )
+        world.run(EvaluateConversation(parties, NOW))
+        [wait] = world.conversation.waits
+        assert (wait.opening_sequence, wait.ending) == (2, Voided(hour(2), VOID_REASON_THERAPIST_SUSPENSION))
+        later = sent(3, 3, from_client=True)
+        world.run(note(later if parties == TURNED else later.turned(), parties=parties))
+        assert world.conversation.waits == (wait,)  # It is locked, whoever told of the message.
+        world.run(turn(PARTIES, 2))
+        assert [(each.opening_sequence, each.ending) for each in world.conversation.waits] == [
+            (1, Answered(hour(1), 2))
+        ]
 
 
 @pytest.mark.rule("PL10", "SL8")
