@@ -28,6 +28,7 @@ from services.scheduling.domain.therapist import Therapist
 
 HOLD_EXPIRES = "hold-expires"
 NEVER = datetime.min.replace(tzinfo=UTC)
+AGE_DECIDED = ("REVOKED", "UNDER_AGE")  # somebody decided it; every other state but ASSURED comes about by itself
 
 Fact = (
     SlotHeld | HoldExpired | BookingConfirmed | BookingCancelled | BookingRestored | BookingNotRestored | SessionStarted
@@ -161,6 +162,8 @@ def confirm(command: ConfirmBooking, booking: Booking, *, client: Gate, therapis
         raise Rejected("HOLD_EXPIRED", "booking_id")
     if status is not Status.HELD:
         raise Rejected("BOOKING_NOT_HELD", "booking_id")
+    if booking.starts_at <= command.now:
+        raise Rejected("SLOT_IN_PAST", "booking_id")
     for gate in (client, therapist, age):
         gate.must_be_fresh()
     must_be_in_standing(command.now, client, therapist)
@@ -173,7 +176,9 @@ def confirm(command: ConfirmBooking, booking: Booking, *, client: Gate, therapis
 
 
 def start(command: StartSession, booking: Booking, *, client: Gate, therapist: Gate, age: Gate) -> Decision:
-    """As `confirm`. The last age result known counts, however long ago it was copied."""
+    """As `confirm`. A booking is cancelled for its client's age only on what is known: a decision, however long ago it
+    was copied, or a result that is missing or over by a fresh copy.
+    """
     must_take_part(command.asked_by, booking)
     if booking.status is Status.STARTED:
         return Decision()  # The other side was first.
@@ -182,9 +187,12 @@ def start(command: StartSession, booking: Booking, *, client: Gate, therapist: G
     if not booking.starts_at - command.policy.start_early <= command.now < booking.ends_at:
         raise Rejected("SESSION_NOT_DUE", "booking_id")
     must_be_in_standing(command.now, client, therapist)
-    if age.at(command.now) != "ASSURED":
-        return cancelled(booking, CANCELLATION_REASON_AGE)
-    return Decision([SessionStarted(**parties(booking))])
+    state = age.at(command.now)
+    if state == "ASSURED":
+        return Decision([SessionStarted(**parties(booking))])
+    if state not in AGE_DECIDED:
+        age.must_be_fresh()  # It may have been renewed meanwhile.
+    return cancelled(booking, CANCELLATION_REASON_AGE)
 
 
 def cancel(command: CancelBooking, booking: Booking) -> Decision:

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
+from importlib.resources import files
 from typing import NamedTuple
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from holdspace.scheduling.v1.events_pb2 import Weekday
 
@@ -89,4 +90,11 @@ def first_reached(day: date, minute: int, zone: ZoneInfo) -> datetime:
 
 @cache
 def time_zones() -> frozenset[str]:
-    return frozenset(available_timezones())
+    """Returns the names that every machine knows alike: those that the time zone database lists by country, and UTC.
+
+    What else a machine offers differs from one to the next: its own `localtime`, placeholders such as `Factory`, and
+    old names, which some systems no longer install.
+    """
+    table = files("tzdata").joinpath("zoneinfo", "zone.tab").read_text()
+    rows = (line.split("\t") for line in table.splitlines() if not line.startswith("#"))
+    return frozenset({"UTC", "Etc/UTC", *(row[2] for row in rows)})

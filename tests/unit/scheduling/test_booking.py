@@ -8,7 +8,9 @@ from holdspace.scheduling.v1.events_pb2 import (
     CANCELLATION_REASON_CLIENT,
     CANCELLATION_REASON_THERAPIST,
 )
+from holdspace.scheduling.v1.private_pb2 import SlotHeld
 from kernel.decision import Decision
+from kernel.facts import timestamp
 from kernel.gates import Gate
 from kernel.store.interface import RangeClaim, Timer
 from services.scheduling.app import BOOKING
@@ -134,6 +136,17 @@ def test_a_hold_is_checked_at_confirmation_to_the_instant_whether_or_not_its_exp
     CONFIRMING.given(HELD, EXPIRED).when(CONFIRM, GOOD, GOOD, ASSURED).refused("HOLD_EXPIRED", "booking_id")
 
 
+@pytest.mark.rule("SC3")
+def test_nothing_is_confirmed_after_its_slot_began_or_ended() -> None:
+    outlasting = SlotHeld()
+    outlasting.CopyFrom(HELD)
+    outlasting.expires_at.CopyFrom(timestamp(ENDS + MINUTE))
+    given = CONFIRMING.given(outlasting)
+    given.when(replace(CONFIRM, now=STARTS - timedelta(microseconds=1)), GOOD, GOOD, ASSURED).then(CONFIRMED)
+    for now in (STARTS, ENDS):
+        given.when(replace(CONFIRM, now=now), GOOD, GOOD, ASSURED).refused("SLOT_IN_PAST", "booking_id")
+
+
 def test_only_a_hold_is_confirmed_and_only_by_its_client() -> None:
     for facts in ((HELD, CONFIRMED), (HELD, cancelled(CANCELLATION_REASON_CLIENT))):
         CONFIRMING.given(*facts).when(CONFIRM, GOOD, GOOD, ASSURED).refused("BOOKING_NOT_HELD", "booking_id")
@@ -214,6 +227,26 @@ def test_an_age_result_that_runs_out_between_confirmation_and_start_refuses_the_
     given = STARTING.given(HELD, CONFIRMED)
     given.when(replace(START_IT, now=STARTS - MINUTE), GOOD, GOOD, runs_out).then(STARTED)
     given.when(START_IT, GOOD, GOOD, runs_out).then(cancelled(CANCELLATION_REASON_AGE))
+
+
+@pytest.mark.rule("AV4")
+@pytest.mark.parametrize("age", ["unknown", "expired"])
+def test_a_stale_copy_that_says_no_worse_than_expired_refuses_the_start_and_keeps_the_booking(age: str) -> None:
+    read = (GOOD, GOOD, UNASSURED[age].seen(is_fresh=False, is_parked=False))
+    STARTING.given(HELD, CONFIRMED).when(START_IT, *read).refused("GATE_STALE")
+
+
+@pytest.mark.rule("AV4")
+@pytest.mark.parametrize("age", ["revoked", "under age"])
+def test_a_copied_decision_against_the_client_cancels_the_booking_however_old_the_copy_is(age: str) -> None:
+    read = (GOOD, GOOD, UNASSURED[age].seen(is_fresh=False, is_parked=False))
+    decision = STARTING.given(HELD, CONFIRMED).when(START_IT, *read).then(cancelled(CANCELLATION_REASON_AGE))
+    assert decision.releases == RESOURCES
+
+
+def test_a_session_starts_on_a_stale_copy_that_says_assured() -> None:
+    read = (gate.seen(is_fresh=False, is_parked=False) for gate in (GOOD, GOOD, ASSURED))
+    STARTING.given(HELD, CONFIRMED).when(START_IT, *read).then(STARTED)
 
 
 @pytest.mark.rule("SC5")

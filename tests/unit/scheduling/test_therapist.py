@@ -1,4 +1,5 @@
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -77,8 +78,23 @@ def test_the_same_hours_again_are_no_news_and_others_replace_them() -> None:
     )
 
 
-@pytest.mark.parametrize("zone", ["Mars/Olympus", "", "../../etc/passwd", "Europe", "europe/berlin"])
-def test_a_zone_that_the_database_does_not_name_is_refused(zone: str) -> None:
+NO_ZONES = ["Mars/Olympus", "", "../../etc/passwd", "Europe", "europe/berlin"]
+OF_A_MACHINE = ["localtime", "Factory", "posixrules", "posix/Europe/Berlin", "right/Europe/Berlin", "leapseconds"]
+OLD_NAMES = ["US/Pacific", "GB", "EST5EDT", "Etc/GMT+5", "Asia/Calcutta"]
+
+
+@pytest.mark.rule("SC1")
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "Europe/Amsterdam", "America/Argentina/Ushuaia", "UTC", "Etc/UTC"])
+def test_the_zone_of_a_place_is_taken(zone: str) -> None:
+    hours = replace(HOURS, time_zone=zone)
+    [published] = PUBLISHING.given(ENROLLED).when(replace(PUBLISH, hours=hours)).decision().facts
+    assert published.time_zone == zone  # type: ignore[attr-defined]
+    assert hours.between(START, START + timedelta(days=7))
+
+
+@pytest.mark.rule("SC1")
+@pytest.mark.parametrize("zone", [*NO_ZONES, *OF_A_MACHINE, *OLD_NAMES])
+def test_a_name_that_is_not_the_same_zone_on_every_machine_is_refused(zone: str) -> None:
     hours = replace(HOURS, time_zone=zone)
     PUBLISHING.given(ENROLLED).when(replace(PUBLISH, hours=hours)).refused("TIME_ZONE_UNKNOWN", "time_zone")
 
