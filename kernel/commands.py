@@ -235,6 +235,7 @@ class CommandPath:
     async def _end_expired_hold(self, route: Route, command: Command, told: Appended) -> None:
         """Appends the expiry of a hold that is over, so that the next attempt finds the claim free."""
         if route.expire_hold is None or told.held_until is None or told.held_until > command.now:
-            raise Rejected(route.claim_taken)
+            reason = route.reason_taken(told.claim)
+            raise Rejected(reason)
         request = reaction_request("expired-hold", told.holder, told.held_until.isoformat())
         await self.run(route.expire_hold(told.holder, command.now), request)

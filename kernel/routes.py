@@ -45,6 +45,7 @@ class Route:
     decide: Callable[..., Decision]
     reads: Mapping[str, Read] = field(default_factory=dict)
     claim_taken: str = ""  # the reason when another stream holds what this command claims
+    claims_taken: Mapping[str, str] = field(default_factory=dict)  # other reasons, by how the claim's name begins
     expire_hold: Callable[[str, datetime], Any] | None = None  # (holder, now): the command that ends an expired hold
     urgent: bool = False
 
@@ -54,6 +55,11 @@ class Route:
         takes = {each.name for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY}
         if takes != self.reads.keys():
             raise WrongRoute(f"{self.command.__name__} reads {sorted(self.reads)}, its decider takes {sorted(takes)}")
+
+    def reason_taken(self, claim: str) -> str:
+        """Returns the reason when another stream holds this claim."""
+        reasons = (reason for begins, reason in self.claims_taken.items() if claim.startswith(begins))
+        return next(reasons, self.claim_taken)
 
 
 class Asked(NamedTuple):

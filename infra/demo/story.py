@@ -130,7 +130,11 @@ class Story:
         later = (tomorrow(24 + hour) for hour in count())  # What was held is taken, even for the one who holds it.
         messaging, scheduling = await asyncio.gather(
             first_refusal(lambda: self.world.write(self.abuser, self.therapists[5]), suspended_at),
-            first_refusal(lambda: self.world.hold(self.abuser, self.therapists[6], next(later)), suspended_at),
+            first_refusal(
+                lambda: self.world.hold(self.abuser, self.therapists[6], next(later)),
+                suspended_at,
+                besides="HOLDS_TOO_MANY",  # of the holds that still passed
+            ),
         )
         await self.show_enforcement()
         self.screen.table(

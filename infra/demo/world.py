@@ -156,11 +156,16 @@ async def until(call: Call, seconds_max: float = PATIENCE_SECONDS) -> Any:  # no
         await asyncio.sleep(PAUSE_SECONDS)
 
 
-async def first_refusal(call: Call, began: float, seconds_max: float = PATIENCE_SECONDS) -> tuple[str, float]:
-    """Repeats a call until it is refused. Returns the reason and the milliseconds since `began` on the loop's clock."""
+async def first_refusal(
+    call: Call, began: float, seconds_max: float = PATIENCE_SECONDS, besides: str = ""
+) -> tuple[str, float]:
+    """Repeats a call until it is refused for another reason than `besides`. Returns the reason and the milliseconds
+    since `began` on the loop's clock.
+    """
     loop = asyncio.get_running_loop()
     while loop.time() - began < seconds_max:
-        if reason := await refusal(call()):
+        reason = await refusal(call())
+        if reason and reason != besides:
             return reason, (loop.time() - began) * 1000
         await asyncio.sleep(PAUSE_SECONDS)
     return "", seconds_max * 1000

@@ -199,12 +199,12 @@ declare
     released text[] := array(select jsonb_array_elements_text(wanted -> 'releases'));
     taken jsonb;
 begin
-    select jsonb_build_object('holder', held.stream) into taken
+    select jsonb_build_object('holder', held.stream, 'claim', held.name) into taken
     from jsonb_array_elements_text(wanted -> 'names') asked (name) join claimed_names held using (name)
     where not (held.stream = claiming_stream and held.name = any (released))
     limit 1;
     if taken is null then
-        select jsonb_build_object('holder', held.stream, 'until', held.expires_at) into taken
+        select jsonb_build_object('holder', held.stream, 'until', held.expires_at, 'claim', held.resource) into taken
         from jsonb_to_recordset(wanted -> 'ranges') asked (resource text, starts timestamptz, ends timestamptz)
         join claimed_ranges held
             on held.resource = asked.resource and held.during && tstzrange(asked.starts, asked.ends)

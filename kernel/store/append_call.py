@@ -107,6 +107,7 @@ def refusal(outcome: Outcome, stream: str, answer: dict[str, Any]) -> Appended:
         answer.get("position", 0),
         answer.get("holder", ""),
         datetime.fromisoformat(until) if until else None,
+        answer.get("claim", ""),
     )
 
 

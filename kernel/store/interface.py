@@ -106,7 +106,8 @@ def must_go_together(appends: Sequence[Append]) -> None:
 
 class Appended(NamedTuple):
     """`position`: of the append's last fact, or the store's head when it had none: what a reader must reach to see it.
-    `holder` and `held_until` are set for CLAIM_TAKEN: the stream that holds, and when its hold expires, if it does.
+    `holder`, `held_until` and `claim` are set for CLAIM_TAKEN: the stream that holds, when its hold expires, if it
+    does, and the name or the resource that both claim. Of several it is any.
     """
 
     outcome: Outcome
@@ -115,6 +116,7 @@ class Appended(NamedTuple):
     position: int = 0
     holder: str = ""
     held_until: datetime | None = None
+    claim: str = ""
 
 
 class Recorded(NamedTuple):
@@ -166,7 +168,7 @@ class EventStore(Protocol):
     async def attachment(self, attachment_id: str) -> bytes | None: ...
 
     async def holders(self, resource: str, after: datetime) -> Sequence[str]:
-        """Returns the streams that hold a range of the resource starting at or after the instant, by start."""
+        """Returns the streams that hold a range of the resource ending after the instant, by start."""
         ...
 
     async def take_due_timers(self, now: datetime, limit: int) -> Sequence[TimerDue]:

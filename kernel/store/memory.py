@@ -72,7 +72,8 @@ class MemoryStore:
                 if self._released(append, held) or not _collide(claim, held.claim):
                     continue
                 until = held.claim.expires_at if isinstance(held.claim, RangeClaim) else None
-                return Appended(Outcome.CLAIM_TAKEN, append.stream, holder=held.stream, held_until=until)
+                name = _name_of(claim)
+                return Appended(Outcome.CLAIM_TAKEN, append.stream, holder=held.stream, held_until=until, claim=name)
         return None
 
     def _commit(self, append: Append) -> Appended:
@@ -102,8 +103,7 @@ class MemoryStore:
 
     @staticmethod
     def _released(append: Append, held: _Held) -> bool:
-        name = held.claim.name if isinstance(held.claim, NameClaim) else held.claim.resource
-        return held.stream == append.stream and name in append.releases
+        return held.stream == append.stream and _name_of(held.claim) in append.releases
 
     async def find_request(self, request: Request) -> Appended | None:
         found = self._tables.requests.get((request.kind.value, request.key))
@@ -144,8 +144,8 @@ class MemoryStore:
 
     async def holders(self, resource: str, after: datetime) -> Sequence[str]:
         ranges = [(held.claim, held.stream) for held in self._tables.held if isinstance(held.claim, RangeClaim)]
-        found = [(claim.start, stream) for claim, stream in ranges if claim.resource == resource]
-        return [stream for start, stream in sorted(found) if start >= after]
+        found = [(claim.start, stream) for claim, stream in ranges if claim.resource == resource and after < claim.end]
+        return [stream for _, stream in sorted(found)]
 
     async def take_due_timers(self, now: datetime, limit: int) -> Sequence[TimerDue]:
         due = [timer for timer in self._tables.timers.values() if timer.due_at <= now]
@@ -167,6 +167,10 @@ class MemoryStore:
     async def wait_for_append(self, seconds_max: float) -> None:
         await happens(self._appended, seconds_max)
         self._appended.clear()
+
+
+def _name_of(claim: NameClaim | RangeClaim) -> str:
+    return claim.name if isinstance(claim, NameClaim) else claim.resource
 
 
 def _collide(wanted: NameClaim | RangeClaim, held: NameClaim | RangeClaim) -> bool:

@@ -34,7 +34,7 @@ HEAD = "select coalesce(max(position), 0) from facts"
 TIME = "select clock_timestamp()"
 FIND_REQUEST = "select digest, answer from find_request($1, $2)"
 HOLDERS = """
-select stream from claimed_ranges where resource = $1 and lower(during) >= $2 order by lower(during)"""
+select stream from claimed_ranges where resource = $1 and during && tstzrange($2, null) order by lower(during)"""
 TAKE_TIMERS = """
 with due as (
     select stream, name from timers

@@ -17,10 +17,12 @@ from holdspace.moderation.v1.private_pb2 import SuspensionDue
 from holdspace.scheduling.v1.events_pb2 import (
     BookingCancelled,
     BookingConfirmed,
+    BookingLapsed,
     BookingNotRestored,
     BookingRestored,
     ContactHoursPublished,
     EnrolmentWithdrawn,
+    SessionEnded,
     SessionStarted,
     TherapistEnrolled,
 )
@@ -58,7 +60,7 @@ def note_turned_contact(fact: ForeignFact, now: datetime) -> Sequence[Command]:
 
 def note_booking_lost(fact: ForeignFact, now: datetime) -> Sequence[Command]:
     lost: BookingNotRestored = fact.payload
-    return [NoteBookingLost(lost.client_id, lost.booking_id, lost.lift_version, now)]
+    return [NoteBookingLost(lost.person_id, lost.booking_id, lost.lift_version, now)]
 
 
 ENROLMENTS = [OnForeign(message, copy_enrolment, imported=True) for message in (TherapistEnrolled, EnrolmentWithdrawn)]
@@ -67,7 +69,15 @@ FIRST_CONTACTS = [
     OnForeign(RolesTurned, note_turned_contact, imported=True),
 ]
 LOSSES = [OnForeign(BookingNotRestored, note_booking_lost)]
-NO_LOSSES = [ContactHoursPublished, BookingConfirmed, BookingCancelled, BookingRestored, SessionStarted]
+NO_LOSSES = [
+    ContactHoursPublished,
+    BookingConfirmed,
+    BookingCancelled,
+    BookingRestored,
+    SessionStarted,
+    SessionEnded,
+    BookingLapsed,
+]
 NO_CONTACTS = [TherapistImported, MessageSent, MessagesWithheld, MessagesRestored]
 
 

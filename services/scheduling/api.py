@@ -9,8 +9,12 @@ from google.protobuf.message import Message
 from holdspace.scheduling.v1 import service_pb2_grpc
 from holdspace.scheduling.v1.events_pb2 import WeeklyRange
 from holdspace.scheduling.v1.service_pb2 import (
+    BOOKING_STATUS_CONFIRMED,
+    BOOKING_STATUS_ENDED,
     BOOKING_STATUS_EXPIRED,
     BOOKING_STATUS_HELD,
+    BOOKING_STATUS_LAPSED,
+    BOOKING_STATUS_STARTED,
     PART_CLIENT,
     PART_THERAPIST,
     START_OUTCOME_REFUSED_AGE,
@@ -56,14 +60,17 @@ from services.scheduling.domain.booking import (
     CancelBooking,
     ConfirmBooking,
     HoldSlot,
-    StartSession,
     Status,
 )
 from services.scheduling.domain.contact_hours import ContactHours
 from services.scheduling.domain.policy import BookingPolicy
+from services.scheduling.domain.session import StartSession
 from services.scheduling.domain.therapist import EnrolTherapist, PublishContactHours, WithdrawEnrolment, weekly_of
+from services.scheduling.holding import in_free_place
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+OVER = {BOOKING_STATUS_CONFIRMED: BOOKING_STATUS_LAPSED, BOOKING_STATUS_STARTED: BOOKING_STATUS_ENDED}
 
 
 class SchedulingApi(service_pb2_grpc.SchedulingServiceServicer):
@@ -124,7 +131,7 @@ class SchedulingApi(service_pb2_grpc.SchedulingServiceServicer):
             policy=self._policy,
             now=self._clock.now(),
         )
-        handled = await self._run(command, request)
+        handled = await in_free_place(command, lambda placed: self._run(placed, request))
         booking: Booking = handled.state
         return HoldSlotResponse(
             booking_id=booking.booking_id,
@@ -199,15 +206,20 @@ class SchedulingApi(service_pb2_grpc.SchedulingServiceServicer):
 
 
 def booking_of(row: Any, now: datetime) -> BookingMessage:  # noqa: ANN401 - a row
-    is_held = row["status"] == BOOKING_STATUS_HELD
-    over = is_held and row["hold_expires_at"] <= now  # whether or not its expiry has been noted
+    """What is over at its time is shown so, whether or not that has been noted."""
+    status = row["status"]
+    is_held = status == BOOKING_STATUS_HELD
+    if is_held and row["hold_expires_at"] <= now:
+        status = BOOKING_STATUS_EXPIRED
+    elif row["ends_at"] <= now:
+        status = OVER.get(status, status)
     return BookingMessage(
         booking_id=row["booking_id"],
         client_id=row["client_id"],
         therapist_id=row["therapist_id"],
         starts_at=timestamp(row["starts_at"]),
         ends_at=timestamp(row["ends_at"]),
-        status=BOOKING_STATUS_EXPIRED if over else row["status"],
+        status=status,
         hold_expires_at=timestamp(row["hold_expires_at"]) if is_held else None,
         cancellation_reason=row["cancellation_reason"],
     )

@@ -5,18 +5,20 @@ from datetime import datetime
 from kernel.folded import Fold
 from kernel.gates import COPY_GATE, gate_of
 from kernel.routes import Read, Route
-from services.scheduling.domain import booking, suspension, therapist
+from services.scheduling.domain import booking, session, suspension, therapist
 from services.scheduling.domain.booking import (
+    HOLDS,
     Booking,
     CancelBooking,
     ConfirmBooking,
     ExpireHold,
     HoldSlot,
-    StartSession,
 )
+from services.scheduling.domain.session import EndSlot, StartSession
 from services.scheduling.domain.suspension import (
     CancelForSuspension,
     GiveUpRestoring,
+    KeepAside,
     RestoreBooking,
     SetBookingsAside,
     SuspendedBookings,
@@ -45,8 +47,8 @@ def booking_of(stream: str) -> str:
     return stream.removeprefix(BOOKING_PREFIX)
 
 
-def client_stream(client_id: str) -> str:
-    return f"client-{client_id}"
+def person_stream(person_id: str) -> str:
+    return f"person-{person_id}"
 
 
 def on_therapist(command: EnrolTherapist | WithdrawEnrolment | PublishContactHours) -> str:
@@ -57,6 +59,7 @@ def on_booking(
     command: HoldSlot
     | ConfirmBooking
     | StartSession
+    | EndSlot
     | CancelBooking
     | ExpireHold
     | CancelForSuspension
@@ -67,20 +70,21 @@ def on_booking(
     return booking_stream(command.booking_id)
 
 
-def on_client(command: SetBookingsAside | TakeBookingsUp) -> str:
-    return client_stream(command.client_id)
+def on_person(command: SetBookingsAside | KeepAside | TakeBookingsUp) -> str:
+    return person_stream(command.person_id)
 
 
 def expire_hold(holder: str, now: datetime) -> ExpireHold:
     return ExpireHold(booking_of(holder), now)
 
 
-STANDING = {"standing": gate_of("standing", "client_id")}
 OF_THERAPIST = Read(lambda command: therapist_stream(command.therapist_id), THERAPIST)
 STANDING_OF_CLIENT = gate_of("standing", "client_id")
 STANDING_OF_THERAPIST = gate_of("standing", "therapist_id")
 AGE_OF_CLIENT = gate_of("age", "client_id")
-GATES = {"client": STANDING_OF_CLIENT, "therapist": STANDING_OF_THERAPIST, "age": AGE_OF_CLIENT}
+STANDINGS = {"client": STANDING_OF_CLIENT, "therapist": STANDING_OF_THERAPIST}
+GATES = {**STANDINGS, "age": AGE_OF_CLIENT}
+STANDING = {"standing": gate_of("standing", "person_id")}
 
 ROUTES = [
     Route(EnrolTherapist, on_therapist, THERAPIST, therapist.enrol),
@@ -97,13 +101,16 @@ ROUTES = [
             "therapist_standing": STANDING_OF_THERAPIST,
         },
         claim_taken="SLOT_TAKEN",
+        claims_taken={HOLDS: "HOLDS_TOO_MANY"},
         expire_hold=expire_hold,
     ),
     Route(ConfirmBooking, on_booking, BOOKING, booking.confirm, reads=GATES),
-    Route(StartSession, on_booking, BOOKING, booking.start, reads=GATES),
+    Route(StartSession, on_booking, BOOKING, session.start, reads=GATES),
+    Route(EndSlot, on_booking, BOOKING, session.end),
     Route(CancelBooking, on_booking, BOOKING, booking.cancel),
     Route(ExpireHold, on_booking, BOOKING, booking.expire),
-    Route(SetBookingsAside, on_client, SUSPENDED_BOOKINGS, suspension.set_aside, reads=STANDING),
+    Route(SetBookingsAside, on_person, SUSPENDED_BOOKINGS, suspension.set_aside, reads=STANDING),
+    Route(KeepAside, on_person, SUSPENDED_BOOKINGS, suspension.keep_aside),
     Route(
         CancelForSuspension,
         on_booking,
@@ -111,13 +118,13 @@ ROUTES = [
         suspension.cancel_for_suspension,
         reads=STANDING,
     ),
-    Route(TakeBookingsUp, on_client, SUSPENDED_BOOKINGS, suspension.take_up, reads=STANDING),
+    Route(TakeBookingsUp, on_person, SUSPENDED_BOOKINGS, suspension.take_up, reads=STANDING),
     Route(
         RestoreBooking,
         on_booking,
         BOOKING,
         suspension.restore,
-        reads=STANDING,
+        reads={**STANDINGS, "enrolment": OF_THERAPIST},
         claim_taken="SLOT_TAKEN",
         expire_hold=expire_hold,
     ),

@@ -9,19 +9,29 @@ from holdspace.scheduling.v1.events_pb2 import (
     CANCELLATION_REASON_UNSPECIFIED,
     BookingCancelled,
     BookingConfirmed,
+    BookingLapsed,
     BookingNotRestored,
     BookingRestored,
     ContactHoursPublished,
     EnrolmentWithdrawn,
+    SessionEnded,
     SessionStarted,
     TherapistEnrolled,
 )
-from holdspace.scheduling.v1.private_pb2 import BookingsSetAside, BookingsTakenUp, HoldExpired, SlotHeld
+from holdspace.scheduling.v1.private_pb2 import (
+    BookingsSetAside,
+    BookingsTakenUp,
+    HoldExpired,
+    RestorationPostponed,
+    SlotHeld,
+)
 from holdspace.scheduling.v1.service_pb2 import (
     BOOKING_STATUS_CANCELLED,
     BOOKING_STATUS_CONFIRMED,
+    BOOKING_STATUS_ENDED,
     BOOKING_STATUS_EXPIRED,
     BOOKING_STATUS_HELD,
+    BOOKING_STATUS_LAPSED,
     BOOKING_STATUS_STARTED,
     BookingStatus,
 )
@@ -61,14 +71,15 @@ def held_row(_: StoredFact, held: SlotHeld) -> tuple[object, ...]:
     )
 
 
-def becomes(
-    status: BookingStatus.ValueType,
-) -> Callable[[StoredFact, HoldExpired | BookingConfirmed | BookingRestored | SessionStarted], tuple[object, ...]]:
+Passes = HoldExpired | BookingConfirmed | BookingRestored | SessionStarted | SessionEnded | BookingLapsed
+
+
+def becomes(status: BookingStatus.ValueType) -> Callable[[StoredFact, Passes], tuple[object, ...]]:
     return lambda _, fact: (fact.booking_id, status, CANCELLATION_REASON_UNSPECIFIED)
 
 
 READ_MODEL = ReadModel(
-    revision=4,
+    revision=5,
     tables=[HERE / "read_model.sql", GATE_TABLES],
     indexes=HERE / "read_model_indexes.sql",
     statements={**queries(HERE / "projections.sql"), **GATE_STATEMENTS},
@@ -85,6 +96,8 @@ READ_MODEL = ReadModel(
         ],
         BookingRestored: [Last("set_status", BY_BOOKING, becomes(BOOKING_STATUS_CONFIRMED))],
         SessionStarted: [Last("set_status", BY_BOOKING, becomes(BOOKING_STATUS_STARTED))],
+        SessionEnded: [Last("set_status", BY_BOOKING, becomes(BOOKING_STATUS_ENDED))],
+        BookingLapsed: [Last("set_status", BY_BOOKING, becomes(BOOKING_STATUS_LAPSED))],
     },
-    ignores=[BookingNotRestored, BookingsSetAside, BookingsTakenUp],
+    ignores=[BookingNotRestored, BookingsSetAside, BookingsTakenUp, RestorationPostponed],
 )

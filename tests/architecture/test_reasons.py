@@ -13,11 +13,11 @@ DECLARED = {
     for service, enum in protos.enums("Reason")
 }
 # Where a reason is handed on, it was a literal elsewhere, and is looked for there.
-HANDED_ON = {"reason", "claim_taken"}
+HANDED_ON = {"reason"}
 
 
 def raised(trees: Mapping[str, ast.Module]) -> Iterator[tuple[str, ast.expr]]:
-    """Yields what is given as the reason of a Rejected or as a route's `claim_taken`, with its place."""
+    """Yields what is given as the reason of a Rejected or of a taken claim in a route, with its place."""
     for path, tree in trees.items():
         for node in ast.walk(tree):
             if not isinstance(node, ast.Call):
@@ -27,6 +27,8 @@ def raised(trees: Mapping[str, ast.Module]) -> Iterator[tuple[str, ast.expr]]:
             for keyword in node.keywords:
                 if keyword.arg == "claim_taken":
                     yield f"{path}:{node.lineno}", keyword.value
+                if keyword.arg == "claims_taken" and isinstance(keyword.value, ast.Dict):
+                    yield from ((f"{path}:{node.lineno}", value) for value in keyword.value.values)
 
 
 def undeclared(trees: Mapping[str, ast.Module], declared: set[str]) -> list[str]:
@@ -74,7 +76,8 @@ def test_no_service_declares_again_what_the_kernel_has() -> None:
 
 def test_undeclared_made_up_and_unused_reasons_are_found() -> None:
     text = 'raise Rejected("KNOWN", "f")\nraise Rejected("UNKNOWN")\nRoute(x, claim_taken="TAKEN")\nRejected(a + "_B")'
+    text += '\nRoute(x, claims_taken={"a/": "FULL"})'
     trees = {"x.py": ast.parse(text)}
-    assert undeclared(trees, {"KNOWN", "IDLE"}) == ["x.py:2: UNKNOWN", "x.py:3: TAKEN"]
+    assert undeclared(trees, {"KNOWN", "IDLE"}) == ["x.py:2: UNKNOWN", "x.py:3: TAKEN", "x.py:5: FULL"]
     assert opaque(trees) == ["x.py:4: a + '_B'"]
     assert unused(trees, {"KNOWN", "IDLE"}) == {"IDLE"}

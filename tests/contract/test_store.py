@@ -168,7 +168,7 @@ async def test_a_claimed_name_has_one_holder_until_it_is_released(store: EventSt
     claim = NameClaim("receipt-1")
     assert await outcomes(store, append("a", 0, b"x", claims=[claim])) == [Outcome.APPENDED]
     refused = await store.append(append("b", 0, b"x", claims=[claim]))
-    assert (refused.outcome, refused.holder) == (Outcome.CLAIM_TAKEN, "a")
+    assert (refused.outcome, refused.holder, refused.claim) == (Outcome.CLAIM_TAKEN, "a", "receipt-1")
     assert await outcomes(store, append("b", 0, b"x", releases=["receipt-1"])) == [Outcome.APPENDED]  # not its own
     assert await outcomes(store, append("c", 0, b"x", claims=[claim])) == [Outcome.CLAIM_TAKEN]
     assert await outcomes(store, append("a", 1, b"y", releases=["receipt-1"])) == [Outcome.APPENDED]
@@ -184,14 +184,15 @@ async def test_ranges_of_a_resource_do_not_overlap_and_are_half_open(store: Even
     assert (refused.outcome, refused.holder, refused.held_until) == (Outcome.CLAIM_TAKEN, "noon", None)
     assert await outcomes(store, booking("one", NOON + HOUR)) == [Outcome.APPENDED]
     assert await outcomes(store, booking("other", NOON, "another therapist")) == [Outcome.APPENDED]
-    assert list(await store.holders("therapist", NOON + timedelta(seconds=1))) == ["one"]
-    assert list(await store.holders("therapist", NOON)) == ["noon", "one"]
+    assert list(await store.holders("therapist", NOON + HOUR)) == ["one"]
+    assert list(await store.holders("therapist", NOON + HOUR - timedelta(seconds=1))) == ["noon", "one"]
 
 
 async def test_an_append_with_one_claim_taken_takes_none(store: EventStore) -> None:
     both = [RangeClaim("therapist", NOON, NOON + HOUR), RangeClaim("client", NOON, NOON + HOUR)]
     await store.append(append("first", 0, b"x", claims=[both[1]]))
-    assert await outcomes(store, append("second", 0, b"x", claims=both)) == [Outcome.CLAIM_TAKEN]
+    refused = await store.append(append("second", 0, b"x", claims=both))
+    assert (refused.outcome, refused.claim) == (Outcome.CLAIM_TAKEN, "client")
     assert await outcomes(store, append("third", 0, b"x", claims=[both[0]])) == [Outcome.APPENDED]
 
 

@@ -162,19 +162,20 @@ class World:
         token = keys.mint_age_token(self.credentials, **{"client_id": name, "over_18": True, **more})
         await self.age.SubmitProviderToken(SubmitProviderTokenRequest(request_id=fresh(), client_id=name, token=token))
 
-    async def suspend(self) -> None:
+    async def suspend(self, person: str = "") -> None:
+        subject = person or self.client
         await self.moderation.SuspendClient(
             SuspendClientRequest(
-                request_id=fresh(), moderator_id="moderator", client_id=self.client, policy_version=DEFAULT.version
+                request_id=fresh(), moderator_id="moderator", client_id=subject, policy_version=DEFAULT.version
             )
         )
 
-    async def lift(self) -> None:
+    async def lift(self, person: str = "") -> None:
         await self.moderation.ReinstateClient(
             ReinstateClientRequest(
                 request_id=fresh(),
                 moderator_id="moderator",
-                client_id=self.client,
+                client_id=person or self.client,
                 reinstatement=REINSTATEMENT_LIFTED,
             )
         )
@@ -188,9 +189,9 @@ class World:
         asked = GetBookingRequest(participant_id=person or self.client, booking_id=booking_id, at_least=revision)
         return (await self.scheduling.GetBooking(asked)).booking
 
-    async def becomes(self, booking_id: str, status: BookingStatus.ValueType) -> Booking:
+    async def becomes(self, booking_id: str, status: BookingStatus.ValueType, person: str = "") -> Booking:
         async def ask() -> Booking:
-            booking = await self.booking(booking_id)
+            booking = await self.booking(booking_id, person=person)
             assert booking.status == status, booking
             return booking
 

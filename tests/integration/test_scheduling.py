@@ -137,6 +137,62 @@ async def test_a_hold_asked_for_again_with_its_request_id_is_one_hold_with_one_a
     assert await refused(world.scheduling.HoldSlot(asked)) == ("INVALID_ARGUMENT", "REQUEST_REUSED", "request_id")
 
 
+@pytest.mark.rule("PL4")
+async def test_a_hold_repeated_through_another_gateway_meets_itself_and_returns_its_first_answer(
+    world: World, processes: dict[str, ServiceProcess]
+) -> None:
+    asked, rights = world.slot(ahead(DAY)), RIGHTS["scheduling"]
+    process = processes["scheduling"]
+    async with (
+        process.channel(*rights, subject="web") as web,
+        process.channel(*rights, subject="mobile") as mobile,
+        process.channel(*rights, subject=world.client, kind="person") as own,
+    ):
+        gateways = [SchedulingServiceStub(channel) for channel in (web, mobile, own)]
+        first = await gateways[0].HoldSlot(asked)
+        again = [await gateway.HoldSlot(asked) for gateway in gateways]
+        at_once = world.slot(ahead(2 * DAY))
+        told = await asyncio.gather(*(gateway.HoldSlot(at_once) for gateway in gateways * 3))
+    assert again == [first] * 3
+    assert len({answer.SerializeToString() for answer in told}) == 1
+    listed = await world.scheduling.ListBookings(
+        ListBookingsRequest(participant_id=world.client, at_least=told[0].revision)
+    )
+    assert [booking.booking_id for booking in listed.bookings] == [first.booking_id, told[0].booking_id]
+
+
+@pytest.mark.rule("SC3")
+async def test_of_many_holds_one_person_asks_for_at_once_three_are_open(world: World) -> None:
+    asked = [world.slot(ahead(number * DAY)) for number in range(1, 21)]
+    told = await asyncio.gather(*map(world.scheduling.HoldSlot, asked), return_exceptions=True)
+    held = [answer for answer in told if not isinstance(answer, BaseException)]
+    reasons = [error.details() for error in told if isinstance(error, grpc.aio.AioRpcError)]
+    assert (len(held), reasons) == (3, ["HOLDS_TOO_MANY"] * 17)
+    too_many = ("FAILED_PRECONDITION", "HOLDS_TOO_MANY", "")
+    assert await refused(world.scheduling.HoldSlot(world.slot(ahead(30 * DAY)))) == too_many
+    cancel = CancelBookingRequest(request_id=fresh(), participant_id=world.client, booking_id=held[0].booking_id)
+    await world.scheduling.CancelBooking(cancel)
+    await world.hold(ahead(30 * DAY))
+
+
+@pytest.mark.rule("SC2", "SC3")
+async def test_a_person_who_is_therapist_and_client_has_one_session_at_a_time(world: World) -> None:
+    both, other = world.therapist, f"therapist-{fresh()}"
+    await world.open(other)
+    starts_at = ahead(DAY)
+    gives = world.slot(starts_at)
+    takes = world.slot(starts_at, client_id=both, therapist_id=other)
+    told = await asyncio.gather(*map(world.scheduling.HoldSlot, (gives, takes)), return_exceptions=True)
+    reasons = [error.details() for error in told if isinstance(error, grpc.aio.AioRpcError)]
+    assert reasons == ["SLOT_TAKEN"]
+    taken = ("FAILED_PRECONDITION", "SLOT_TAKEN", "")
+    in_the_buffer = world.slot(starts_at + SESSION + MINUTE, client_id=both, therapist_id=other)
+    if isinstance(told[0], BaseException):
+        await world.scheduling.HoldSlot(in_the_buffer)
+    else:
+        assert await refused(world.scheduling.HoldSlot(in_the_buffer)) == taken
+
+
 @pytest.mark.rule("SC3.a")
 async def test_a_hold_that_nobody_confirms_is_ended_by_its_timer(world: World) -> None:
     await world.assure()
@@ -211,6 +267,37 @@ async def test_a_suspension_cancels_what_is_ahead_and_a_lift_restores_what_is_st
     await world.hold(ahead(4 * DAY))
 
 
+@pytest.mark.rule("MO1", "MO4", "MO5")
+async def test_a_suspended_therapists_bookings_are_cancelled_and_those_still_free_restored_by_a_lift(
+    world: World,
+) -> None:
+    other, elsewhere = f"therapist-{fresh()}", f"{world.client}-2"
+    await asyncio.gather(world.assure(), world.assure(elsewhere), world.assure(world.therapist), world.open(other))
+    sold_at = ahead(DAY)
+    sold, free = await world.book(sold_at), await world.book(ahead(2 * DAY), client_id=elsewhere)
+    takes = await world.book(ahead(3 * DAY), client_id=world.therapist, therapist_id=other)
+
+    await world.suspend(world.therapist)
+    reasons = []
+    for booking_id, person in ((sold, world.client), (free, elsewhere), (takes, world.therapist)):
+        cancelled = await world.becomes(booking_id, BOOKING_STATUS_CANCELLED, person)
+        reasons.append(cancelled.cancellation_reason)
+    unavailable = CANCELLATION_REASON_THERAPIST_UNAVAILABLE
+    assert reasons == [unavailable, unavailable, CANCELLATION_REASON_SUSPENSION]
+    suspended = ("FAILED_PRECONDITION", "THERAPIST_SUSPENDED", "")
+    assert await refused(world.scheduling.HoldSlot(world.slot(ahead(4 * DAY)))) == suspended
+    await world.book(sold_at, therapist_id=other)
+
+    await world.lift(world.therapist)
+    await world.becomes(free, BOOKING_STATUS_CONFIRMED, elsewhere)
+    await world.becomes(takes, BOOKING_STATUS_CONFIRMED, world.therapist)
+
+    async def stated() -> None:
+        assert (await world.facts(sold))[-1] == "BookingNotRestored"
+
+    await eventually(stated)
+
+
 @pytest.mark.rule("SC5")
 async def test_either_side_cancels_and_the_slot_is_free_at_once(world: World) -> None:
     await world.assure()
@@ -233,14 +320,14 @@ async def test_either_side_cancels_and_the_slot_is_free_at_once(world: World) ->
 
 
 async def test_bookings_are_listed_by_start_for_either_part_a_page_at_a_time(world: World) -> None:
-    others = [f"{world.therapist}-{number}" for number in range(4)]
+    others = [f"{world.therapist}-{number}" for number in range(3)]
     for name in others:
         await world.open(name)
     as_client = [await world.hold(ahead(place * DAY), therapist_id=name) for place, name in enumerate(others, start=1)]
     # The same person as a therapist.
     await world.open(world.client)
     held = await world.scheduling.HoldSlot(
-        world.slot(ahead(2 * DAY) + MINUTE, client_id="somebody", therapist_id=world.client)
+        world.slot(ahead(2 * DAY) + 2 * SESSION, client_id="somebody", therapist_id=world.client)
     )
 
     async def listed(**more: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""A booking: a slot held, confirmed, started or given up. Its stream claims the time of therapist and client."""
+"""A booking: a slot held, confirmed, started or given up. Its stream claims the time of both persons."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -6,37 +6,48 @@ from enum import Enum
 from typing import TypedDict, assert_never
 
 from holdspace.scheduling.v1.events_pb2 import (
-    CANCELLATION_REASON_AGE,
     CANCELLATION_REASON_CLIENT,
-    CANCELLATION_REASON_SUSPENSION,
     CANCELLATION_REASON_THERAPIST,
     BookingCancelled,
     BookingConfirmed,
+    BookingLapsed,
     BookingNotRestored,
     BookingRestored,
     CancellationReason,
+    SessionEnded,
     SessionStarted,
 )
-from holdspace.scheduling.v1.private_pb2 import HoldExpired, SlotHeld
+from holdspace.scheduling.v1.private_pb2 import HoldExpired, RestorationPostponed, SlotHeld
 from kernel.decision import Decision
 from kernel.errors import Rejected
 from kernel.facts import instant, timestamp
 from kernel.gates import Gate
 from kernel.store.interface import RangeClaim, Timer
-from services.scheduling.domain.policy import BookingPolicy
+from services.scheduling.domain.policy import HOLDS_MAX, BookingPolicy
 from services.scheduling.domain.therapist import Therapist
 
-HOLD_EXPIRES = "hold-expires"
+HOLD_EXPIRES, SLOT_ENDS = "hold-expires", "slot-ends"
+HOLDS = "hold/"  # how the names of places among a client's holds begin
 NEVER = datetime.min.replace(tzinfo=UTC)
-AGE_DECIDED = ("REVOKED", "UNDER_AGE")  # somebody decided it; every other state but ASSURED comes about by itself
 
 Fact = (
-    SlotHeld | HoldExpired | BookingConfirmed | BookingCancelled | BookingRestored | BookingNotRestored | SessionStarted
+    SlotHeld
+    | HoldExpired
+    | BookingConfirmed
+    | BookingCancelled
+    | RestorationPostponed
+    | BookingRestored
+    | BookingNotRestored
+    | SessionStarted
+    | SessionEnded
+    | BookingLapsed
 )
 
 
 @dataclass(frozen=True, slots=True)
 class HoldSlot:
+    """`place`: of the HOLDS_MAX that the client's open holds may have, the one this hold is to have, from 1 on."""
+
     booking_id: str
     client_id: str
     therapist_id: str
@@ -44,6 +55,7 @@ class HoldSlot:
     ends_at: datetime
     policy: BookingPolicy
     now: datetime
+    place: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +66,6 @@ class ConfirmBooking:
     asked_by: str
     client_id: str
     therapist_id: str
-    now: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class StartSession:
-    """`asked_by`: the person who asks. `client_id` and `therapist_id`: those of the booking."""
-
-    booking_id: str
-    asked_by: str
-    client_id: str
-    therapist_id: str
-    policy: BookingPolicy
     now: datetime
 
 
@@ -89,11 +89,20 @@ class Status(Enum):
     STARTED = "STARTED"
     EXPIRED = "EXPIRED"
     CANCELLED = "CANCELLED"
+    ENDED = "ENDED"  # the session was started, and its time is over
+    LAPSED = "LAPSED"  # nobody started the session, and its time is over
+
+
+OVER = {Status.CONFIRMED: Status.LAPSED, Status.STARTED: Status.ENDED}
 
 
 @dataclass(frozen=True, slots=True)
 class Booking:
-    """Nobody has asked for it while the status is NONE. `blocked_until`: the end with the therapist's buffer."""
+    """Nobody has asked for it while the status is NONE. `blocked_until`: the end with the therapist's buffer.
+
+    `set_aside_for`: the suspended parties whose lift may restore it. `postponed`: the last attempt to, which found a
+    party suspended.
+    """
 
     booking_id: str = ""
     client_id: str = ""
@@ -103,12 +112,14 @@ class Booking:
     blocked_until: datetime = NEVER
     hold_expires_at: datetime = NEVER
     status: Status = Status.NONE
-    is_set_aside: bool = False  # confirmed and then cancelled by a suspension, with no lift so far
+    set_aside_for: frozenset[str] = frozenset()
+    postponed: str = ""
 
     def status_at(self, now: datetime) -> Status:
-        """A hold is over at its time, whether or not its expiry has been noted."""
-        over = self.status is Status.HELD and self.hold_expires_at <= now
-        return Status.EXPIRED if over else self.status
+        """A hold, a booking and a session are over at their time, whether or not that has been noted."""
+        if self.status is Status.HELD and self.hold_expires_at <= now:
+            return Status.EXPIRED
+        return OVER.get(self.status, self.status) if self.ends_at <= now else self.status
 
 
 def hold(
@@ -129,7 +140,9 @@ def hold(
         expires_at=timestamp(expires_at),
     )
     slot = evolve(unknown, held, command.now)
-    return Decision([held], claims=claims(slot, expires_at), timers=[Timer(HOLD_EXPIRES, expires_at)])
+    # The range ends with the hold, so one that is over leaves its place to the next whether or not its end was noted.
+    place = RangeClaim(hold_place(command.client_id, command.place), command.now, expires_at)
+    return Decision([held], claims=[*claims(slot, expires_at), place], timers=[Timer(HOLD_EXPIRES, expires_at)])
 
 
 def must_be_bookable(command: HoldSlot, therapist: Therapist) -> None:
@@ -172,27 +185,13 @@ def confirm(command: ConfirmBooking, booking: Booking, *, client: Gate, therapis
     confirmed = BookingConfirmed(
         **parties(booking), starts_at=timestamp(booking.starts_at), ends_at=timestamp(booking.ends_at)
     )
-    return Decision([confirmed], releases=resources(booking), claims=claims(booking), cancelled_timers=[HOLD_EXPIRES])
-
-
-def start(command: StartSession, booking: Booking, *, client: Gate, therapist: Gate, age: Gate) -> Decision:
-    """As `confirm`. A booking is cancelled for its client's age only on what is known: a decision, however long ago it
-    was copied, or a result that is missing or over by a fresh copy.
-    """
-    must_take_part(command.asked_by, booking)
-    if booking.status is Status.STARTED:
-        return Decision()  # The other side was first.
-    if booking.status is not Status.CONFIRMED:
-        raise Rejected("BOOKING_NOT_CONFIRMED", "booking_id")
-    if not booking.starts_at - command.policy.start_early <= command.now < booking.ends_at:
-        raise Rejected("SESSION_NOT_DUE", "booking_id")
-    must_be_in_standing(command.now, client, therapist)
-    state = age.at(command.now)
-    if state == "ASSURED":
-        return Decision([SessionStarted(**parties(booking))])
-    if state not in AGE_DECIDED:
-        age.must_be_fresh()  # It may have been renewed meanwhile.
-    return cancelled(booking, CANCELLATION_REASON_AGE)
+    return Decision(
+        [confirmed],
+        releases=resources(booking),
+        claims=claims(booking),
+        timers=[Timer(SLOT_ENDS, booking.ends_at)],
+        cancelled_timers=[HOLD_EXPIRES],
+    )
 
 
 def cancel(command: CancelBooking, booking: Booking) -> Decision:
@@ -201,7 +200,8 @@ def cancel(command: CancelBooking, booking: Booking) -> Decision:
     if not is_open or booking.ends_at <= command.now:
         raise Rejected("BOOKING_OVER", "booking_id")
     by_client = command.asked_by == booking.client_id
-    return cancelled(booking, CANCELLATION_REASON_CLIENT if by_client else CANCELLATION_REASON_THERAPIST)
+    reason = CANCELLATION_REASON_CLIENT if by_client else CANCELLATION_REASON_THERAPIST
+    return cancelled(booking, reason, command.asked_by)
 
 
 def must_take_part(person: str, booking: Booking) -> None:
@@ -209,11 +209,13 @@ def must_take_part(person: str, booking: Booking) -> None:
         raise Rejected("NOT_FOUND", "booking_id")
 
 
-def cancelled(booking: Booking, reason: CancellationReason.ValueType) -> Decision:
+def cancelled(
+    booking: Booking, reason: CancellationReason.ValueType, person_id: str, *, set_aside: bool = False
+) -> Decision:
     return Decision(
-        [BookingCancelled(**parties(booking), reason=reason)],
+        [BookingCancelled(**parties(booking), reason=reason, person_id=person_id, set_aside=set_aside)],
         releases=resources(booking),
-        cancelled_timers=[HOLD_EXPIRES],
+        cancelled_timers=[HOLD_EXPIRES, SLOT_ENDS],
     )
 
 
@@ -224,24 +226,25 @@ def expire(command: ExpireHold, booking: Booking) -> Decision:
 
 
 def claims(slot: Booking, expires_at: datetime | None = None) -> list[RangeClaim]:
-    of_therapist, of_client = resources(slot)
     return [
-        RangeClaim(of_therapist, slot.starts_at, slot.blocked_until, expires_at),
-        RangeClaim(of_client, slot.starts_at, slot.ends_at, expires_at),
+        RangeClaim(person_resource(slot.therapist_id), slot.starts_at, slot.blocked_until, expires_at),
+        RangeClaim(person_resource(slot.client_id), slot.starts_at, slot.ends_at, expires_at),
     ]
 
 
-def resources(slot: Booking) -> tuple[str, str]:
-    """Returns what has time to be claimed: the therapist's and the client's."""
-    return therapist_resource(slot.therapist_id), client_resource(slot.client_id)
+def resources(slot: Booking) -> tuple[str, ...]:
+    """Returns all that a booking may hold: the time of both, and a place among the client's holds."""
+    places = (hold_place(slot.client_id, place) for place in range(1, HOLDS_MAX + 1))
+    return (person_resource(slot.therapist_id), person_resource(slot.client_id), *places)
 
 
-def therapist_resource(therapist_id: str) -> str:
-    return f"therapist/{therapist_id}"
+def person_resource(person_id: str) -> str:
+    """Names a person's time. It is one, whether they are the therapist or the client."""
+    return f"person/{person_id}"
 
 
-def client_resource(client_id: str) -> str:
-    return f"client/{client_id}"
+def hold_place(client_id: str, place: int) -> str:
+    return f"{HOLDS}{client_id}/{place}"
 
 
 class Parties(TypedDict):
@@ -273,14 +276,20 @@ def evolve(booking: Booking, fact: Fact, at: datetime) -> Booking:
         case BookingConfirmed():
             return replace(booking, status=Status.CONFIRMED)
         case BookingCancelled():
-            was_confirmed = booking.status is Status.CONFIRMED
-            is_set_aside = was_confirmed and fact.reason == CANCELLATION_REASON_SUSPENSION
-            return replace(booking, status=Status.CANCELLED, is_set_aside=is_set_aside)
+            set_aside_for = frozenset({fact.person_id}) if fact.set_aside else frozenset()
+            return replace(booking, status=Status.CANCELLED, set_aside_for=set_aside_for)
+        case RestorationPostponed():
+            waits_for = (booking.set_aside_for - {fact.person_id}).union(fact.waits_for_ids)
+            return replace(booking, set_aside_for=waits_for, postponed=fact.attempt_id)
         case BookingRestored():
-            return replace(booking, status=Status.CONFIRMED, is_set_aside=False)
+            return replace(booking, status=Status.CONFIRMED, set_aside_for=frozenset())
         case BookingNotRestored():
-            return replace(booking, is_set_aside=False)
+            return replace(booking, set_aside_for=frozenset())
         case SessionStarted():
             return replace(booking, status=Status.STARTED)
+        case SessionEnded():
+            return replace(booking, status=Status.ENDED)
+        case BookingLapsed():
+            return replace(booking, status=Status.LAPSED)
         case _:
             assert_never(fact)

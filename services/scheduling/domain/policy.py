@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+HOLDS_MAX = 3  # that one person has open at a time
+
 
 @dataclass(frozen=True, slots=True)
 class BookingPolicy:

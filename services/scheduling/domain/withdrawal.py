@@ -18,6 +18,7 @@ class CancelForWithdrawal:
 
 def cancel_for_withdrawal(command: CancelForWithdrawal, booking: Booking, *, therapist: Therapist) -> Decision:
     is_open = booking.status_at(command.now) in (Status.HELD, Status.CONFIRMED)
-    if therapist.is_enrolled or not is_open:
+    gives = booking.therapist_id == command.therapist_id  # What they take as a client stays theirs.
+    if therapist.is_enrolled or not is_open or not gives:
         return Decision()
-    return cancelled(booking, CANCELLATION_REASON_THERAPIST_UNAVAILABLE)
+    return cancelled(booking, CANCELLATION_REASON_THERAPIST_UNAVAILABLE, command.therapist_id)

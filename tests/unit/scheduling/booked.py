@@ -4,12 +4,16 @@ from datetime import timedelta
 
 from holdspace.scheduling.v1.events_pb2 import (
     CANCELLATION_REASON_SUSPENSION,
+    CANCELLATION_REASON_THERAPIST,
+    CANCELLATION_REASON_THERAPIST_UNAVAILABLE,
     WEEKDAY_MONDAY,
     BookingCancelled,
     BookingConfirmed,
+    BookingLapsed,
     BookingNotRestored,
     BookingRestored,
     CancellationReason,
+    SessionEnded,
     SessionStarted,
 )
 from holdspace.scheduling.v1.private_pb2 import HoldExpired, SlotHeld
@@ -35,11 +39,13 @@ HELD = SlotHeld(**PARTIES, **SLOT, blocked_until=timestamp(BLOCKED), expires_at=
 EXPIRED = HoldExpired(**PARTIES)
 CONFIRMED = BookingConfirmed(**PARTIES, **SLOT)
 STARTED = SessionStarted(**PARTIES)
-RESTORED = BookingRestored(**PARTIES)
-NOT_RESTORED = BookingNotRestored(**PARTIES)
+ENDED = SessionEnded(**PARTIES)
+LAPSED = BookingLapsed(**PARTIES)
+RESTORED = BookingRestored(**PARTIES, person_id="c")
+NOT_RESTORED = BookingNotRestored(**PARTIES, person_id="c", lift_version=7)
 
-RESOURCES = ("therapist/t", "client/c")
-CLAIMS = [RangeClaim("therapist/t", STARTS, BLOCKED), RangeClaim("client/c", STARTS, ENDS)]
+RESOURCES = ("person/t", "person/c", "hold/c/1", "hold/c/2", "hold/c/3")
+CLAIMS = [RangeClaim("person/t", STARTS, BLOCKED), RangeClaim("person/c", STARTS, ENDS)]
 
 WORKS = Therapist(True, ContactHours("UTC", (Weekly(WEEKDAY_MONDAY, 9 * 60, 17 * 60),)))
 GOOD = Gate()
@@ -55,5 +61,12 @@ UNASSURED = {
 }
 
 
-def cancelled(reason: CancellationReason.ValueType = CANCELLATION_REASON_SUSPENSION) -> BookingCancelled:
-    return BookingCancelled(**PARTIES, reason=reason)
+def cancelled(
+    reason: CancellationReason.ValueType = CANCELLATION_REASON_SUSPENSION, set_aside: bool = True
+) -> BookingCancelled:
+    """A suspension's reason sets it aside, unless it was a hold."""
+    of_therapist = reason in (CANCELLATION_REASON_THERAPIST, CANCELLATION_REASON_THERAPIST_UNAVAILABLE)
+    suspended = reason in (CANCELLATION_REASON_SUSPENSION, CANCELLATION_REASON_THERAPIST_UNAVAILABLE)
+    return BookingCancelled(
+        **PARTIES, reason=reason, person_id="t" if of_therapist else "c", set_aside=set_aside and suspended
+    )

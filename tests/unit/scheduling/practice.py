@@ -22,7 +22,9 @@ from services.scheduling.app import BOOKING, ROUTES, booking_stream
 from services.scheduling.domain.booking import Booking, ConfirmBooking, HoldSlot
 from services.scheduling.domain.contact_hours import ContactHours, Weekly
 from services.scheduling.domain.policy import BookingPolicy
+from services.scheduling.domain.session import StartSession
 from services.scheduling.domain.therapist import EnrolTherapist, PublishContactHours
+from services.scheduling.holding import in_free_place
 from services.scheduling.reactions import TIMERS, own_reactions
 from services.scheduling.wiring import SCHEDULING
 from tests.gates import copy, told_phase
@@ -43,7 +45,7 @@ class Practice:
         self._reactions = OwnReactions(self.store, SCHEDULING.own_facts, own, effects, self.clock)
         self._timers = Timers(self.store, self.path, TIMERS, self.clock, metrics)
         self._requests = 0
-        self._standings = 0
+        self.copies = 0
 
     @property
     def now(self) -> datetime:
@@ -53,9 +55,13 @@ class Practice:
         self._requests += 1
         return await self.path.run(command, reaction_request("test", str(self._requests)))
 
+    async def react(self) -> bool:
+        """Lets reactions see the facts there are now, and not those that come of them."""
+        return await self._reactions.step()
+
     async def settle(self) -> None:
         """Lets reactions and timers do all there is to do."""
-        while await self._reactions.step() or await self._timers.step():
+        while await self.react() or await self._timers.step():
             pass
 
     async def open(self, *therapists: str) -> None:
@@ -64,9 +70,9 @@ class Practice:
             await self.run(PublishContactHours(therapist, ALWAYS, self.now))
 
     async def hold(self, booking_id: str, client: str, therapist: str, starts_at: datetime) -> None:
-        await self.run(
-            HoldSlot(booking_id, client, therapist, starts_at, starts_at + SESSION, BookingPolicy(), self.now)
-        )
+        ends_at = starts_at + SESSION
+        hold = HoldSlot(booking_id, client, therapist, starts_at, ends_at, BookingPolicy(), self.now)
+        await in_free_place(hold, self.run)
 
     async def confirm(self, booking_id: str, client: str, therapist: str) -> None:
         await self.run(ConfirmBooking(booking_id, client, client, therapist, self.now))
@@ -76,16 +82,22 @@ class Practice:
         await self.hold(booking_id, client, therapist, starts_at)
         await self.confirm(booking_id, client, therapist)
 
-    async def copy(self, gate: str, subject: str, state: str, source_type: str = "") -> None:
-        self._standings += 1
+    async def copy(self, gate: str, subject: str, state: str, source_type: str = "", epoch: int = 1) -> None:
+        """The copies of all subjects are numbered from 1 on."""
+        self.copies += 1
         phases = [told_phase(state)]
-        await self.run(copy(gate, subject, phases, version=self._standings, source_type=source_type, now=self.now))
+        await self.run(
+            copy(gate, subject, phases, version=self.copies, epoch=epoch, source_type=source_type, now=self.now)
+        )
 
-    async def suspend(self, client: str) -> None:
-        await self.copy("standing", client, "SUSPENDED", "holdspace.moderation.v1.ClientSuspended")
+    async def suspend(self, person: str) -> None:
+        await self.copy("standing", person, "SUSPENDED", "holdspace.moderation.v1.ClientSuspended")
 
-    async def reinstate(self, client: str) -> None:
-        await self.copy("standing", client, "GOOD", "holdspace.moderation.v1.ClientReinstated")
+    async def reinstate(self, person: str) -> None:
+        await self.copy("standing", person, "GOOD", "holdspace.moderation.v1.ClientReinstated")
+
+    async def start(self, booking_id: str, client: str, therapist: str) -> None:
+        await self.run(StartSession(booking_id, client, client, therapist, BookingPolicy(), self.now))
 
     async def booking(self, booking_id: str) -> Booking:
         return await self.path.state(booking_stream(booking_id), BOOKING)

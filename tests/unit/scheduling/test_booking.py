@@ -15,14 +15,16 @@ from kernel.gates import Gate
 from kernel.store.interface import RangeClaim, Timer
 from services.scheduling.app import BOOKING
 from services.scheduling.domain import booking as domain
+from services.scheduling.domain import session
 from services.scheduling.domain.booking import (
     HOLD_EXPIRES,
+    SLOT_ENDS,
     CancelBooking,
     ConfirmBooking,
     ExpireHold,
     HoldSlot,
-    StartSession,
 )
+from services.scheduling.domain.session import StartSession
 from services.scheduling.domain.therapist import Therapist
 from tests.gates import gate
 from tests.sentences import START, Sentences
@@ -33,11 +35,13 @@ from tests.unit.scheduling.booked import (
     BRAKED,
     CLAIMS,
     CONFIRMED,
+    ENDED,
     ENDS,
     EXPIRED,
     EXPIRES,
     GOOD,
     HELD,
+    LAPSED,
     MINUTE,
     POLICY,
     RESOURCES,
@@ -50,7 +54,7 @@ from tests.unit.scheduling.booked import (
 )
 
 HOLDING, CONFIRMING, STARTING, CANCELLING, EXPIRING = (
-    Sentences(BOOKING, decide) for decide in (domain.hold, domain.confirm, domain.start, domain.cancel, domain.expire)
+    Sentences(BOOKING, decide) for decide in (domain.hold, domain.confirm, session.start, domain.cancel, domain.expire)
 )
 HOLD = HoldSlot("b", "c", "t", STARTS, ENDS, POLICY, START)
 CONFIRM = ConfirmBooking("b", "c", "c", "t", START + MINUTE)
@@ -62,8 +66,9 @@ CANCEL = CancelBooking("b", "c", START + MINUTE)
 def test_a_hold_claims_the_time_of_both_with_the_therapists_buffer_until_it_expires() -> None:
     decision = HOLDING.given().when(HOLD, WORKS, GOOD, GOOD).then(HELD)
     assert decision.claims == [
-        RangeClaim("therapist/t", STARTS, BLOCKED, EXPIRES),
-        RangeClaim("client/c", STARTS, ENDS, EXPIRES),
+        RangeClaim("person/t", STARTS, BLOCKED, EXPIRES),
+        RangeClaim("person/c", STARTS, ENDS, EXPIRES),
+        RangeClaim("hold/c/1", START, EXPIRES),
     ]
     assert decision.timers == [Timer(HOLD_EXPIRES, EXPIRES)]
 
@@ -125,7 +130,9 @@ def test_a_brake_keeps_nobody_from_a_session_and_a_suspension_ends_by_the_time_i
 @pytest.mark.rule("SC2", "SC3")
 def test_a_confirmed_hold_keeps_its_slot_for_good() -> None:
     decision = CONFIRMING.given(HELD).when(CONFIRM, GOOD, GOOD, ASSURED).then(CONFIRMED)
-    assert decision == Decision([CONFIRMED], CLAIMS, RESOURCES, cancelled_timers=[HOLD_EXPIRES])
+    assert decision == Decision(
+        [CONFIRMED], CLAIMS, RESOURCES, timers=[Timer(SLOT_ENDS, ENDS)], cancelled_timers=[HOLD_EXPIRES]
+    )
 
 
 @pytest.mark.rule("SC3")
@@ -255,11 +262,12 @@ def test_either_side_gives_up_a_hold_or_a_booking_and_the_slot_is_free() -> None
     for facts in ((HELD,), (HELD, CONFIRMED)):
         for person, reason in reasons.items():
             decision = CANCELLING.given(*facts).when(replace(CANCEL, asked_by=person)).then(cancelled(reason))
-            assert (decision.releases, decision.cancelled_timers) == (RESOURCES, [HOLD_EXPIRES])
+            assert (decision.releases, decision.cancelled_timers) == (RESOURCES, [HOLD_EXPIRES, SLOT_ENDS])
 
 
 def test_what_is_over_is_not_cancelled_and_no_stranger_cancels() -> None:
-    for facts in ((HELD, EXPIRED), (HELD, CONFIRMED, STARTED), (HELD, CONFIRMED, cancelled())):
+    over = ((HELD, CONFIRMED, LAPSED), (HELD, CONFIRMED, STARTED, ENDED))
+    for facts in ((HELD, EXPIRED), (HELD, CONFIRMED, STARTED), (HELD, CONFIRMED, cancelled()), *over):
         CANCELLING.given(*facts).when(CANCEL).refused("BOOKING_OVER", "booking_id")
     CANCELLING.given(HELD).when(replace(CANCEL, now=EXPIRES)).refused("BOOKING_OVER", "booking_id")
     CANCELLING.given(HELD, CONFIRMED).when(replace(CANCEL, now=ENDS)).refused("BOOKING_OVER", "booking_id")

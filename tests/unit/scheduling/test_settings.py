@@ -14,7 +14,7 @@ from tests.sentences import START, Sentences
 from tests.unit.scheduling.booked import ENDS, GOOD, STARTS, WORKS
 
 ENVIRONMENT = {
-    "HOLDSPACE_ENVIRONMENT": "production",
+    "HOLDSPACE_ENVIRONMENT": "local",
     "HOLDSPACE_DATABASE_URL": "postgresql://db/holdspace",
     "HOLDSPACE_KAFKA": "kafka:9092",
     "HOLDSPACE_CELL": "main",
@@ -38,7 +38,8 @@ def test_a_practice_may_do_without_a_buffer_and_start_no_session_early(monkeypat
     assert (policy.buffer, policy.start_early) == (timedelta(0), timedelta(0))
     hold = HoldSlot("b", "c", "t", STARTS, ENDS, replace(policy, hold_for=timedelta(minutes=1)), START)
     decision = Sentences(BOOKING, domain.hold).given().when(hold, WORKS, GOOD, GOOD).decision()
-    assert {(claim.start, claim.end) for claim in decision.claims if isinstance(claim, RangeClaim)} == {(STARTS, ENDS)}
+    times = {claim.resource: (claim.start, claim.end) for claim in decision.claims if isinstance(claim, RangeClaim)}
+    assert times["person/t"] == times["person/c"] == (STARTS, ENDS)
 
 
 @pytest.mark.parametrize("minutes", ["-1", "1441"])

@@ -10,6 +10,7 @@ from kernel.errors import Rejected
 from kernel.texts import Written
 from services.scheduling.app import booking_stream
 from services.scheduling.domain.booking import CancelBooking, Status
+from services.scheduling.domain.policy import HOLDS_MAX
 from services.scheduling.domain.therapist import EnrolTherapist, WithdrawEnrolment
 from tests.sentences import START
 from tests.unit.scheduling.practice import SESSION, Practice
@@ -55,6 +56,55 @@ async def test_slots_of_one_person_never_overlap_buffers_included(
         return
     with pytest.raises(Rejected, match="SLOT_TAKEN"):
         await asked
+
+
+@pytest.mark.rule("SC2", "SC3")
+@pytest.mark.parametrize(
+    ("minutes", "free"),
+    [
+        (0, False),
+        (49, False),
+        (59, False),  # within the buffer after the session they give
+        (60, True),
+        (-49, False),
+        (-50, True),  # the session they take needs no buffer
+    ],
+)
+async def test_a_person_gives_and_takes_one_session_at_a_time(practice: Practice, minutes: int, free: bool) -> None:
+    await practice.hold("given", "c", "t", TOMORROW)
+    asked = practice.hold("taken", "t", "u", TOMORROW + minutes * MINUTE)
+    if free:
+        await asked
+        return
+    with pytest.raises(Rejected, match="SLOT_TAKEN"):
+        await asked
+
+
+@pytest.mark.rule("SC3")
+async def test_of_many_holds_a_person_asks_for_at_once_three_are_open(practice: Practice) -> None:
+    asked = [practice.hold(f"b{number}", "c", "t", TOMORROW + 2 * number * SESSION) for number in range(10)]
+    told = await asyncio.gather(*asked, return_exceptions=True)
+    assert sum(answer is None for answer in told) == HOLDS_MAX == 3
+    assert [error.reason for error in told if isinstance(error, Rejected)] == ["HOLDS_TOO_MANY"] * 7
+    await practice.hold("other", "d", "u", TOMORROW)
+
+
+@pytest.mark.rule("SC3")
+async def test_a_hold_that_is_confirmed_given_up_or_over_makes_room_for_another(practice: Practice) -> None:
+    await practice.copy("age", "c", "ASSURED")
+    times = [TOMORROW + 2 * number * SESSION for number in range(6)]
+    for number in range(3):
+        await practice.hold(f"b{number}", "c", "t", times[number])
+    with pytest.raises(Rejected, match="HOLDS_TOO_MANY"):
+        await practice.hold("b3", "c", "t", times[3])
+    await practice.confirm("b0", "c", "t")
+    await practice.hold("b3", "c", "t", times[3])
+    await practice.run(CancelBooking("b1", "c", practice.now))
+    await practice.hold("b4", "c", "t", times[4])
+    with pytest.raises(Rejected, match="HOLDS_TOO_MANY"):
+        await practice.hold("b5", "c", "t", times[5])
+    practice.clock.advance(timedelta(minutes=10))  # and nobody has noted that they are over
+    await practice.hold("b5", "c", "t", times[5])
 
 
 @pytest.mark.rule("SC3")

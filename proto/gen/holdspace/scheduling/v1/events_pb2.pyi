@@ -59,6 +59,7 @@ class _CancellationReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Ca
     CANCELLATION_REASON_CLIENT: _CancellationReason.ValueType  # 1
     CANCELLATION_REASON_THERAPIST: _CancellationReason.ValueType  # 2
     CANCELLATION_REASON_SUSPENSION: _CancellationReason.ValueType  # 3
+    """The client was suspended or banned."""
     CANCELLATION_REASON_AGE: _CancellationReason.ValueType  # 4
     """The age gate refused the start: the slot is free again and nothing is charged."""
     CANCELLATION_REASON_THERAPIST_UNAVAILABLE: _CancellationReason.ValueType  # 5
@@ -70,6 +71,7 @@ CANCELLATION_REASON_UNSPECIFIED: CancellationReason.ValueType  # 0
 CANCELLATION_REASON_CLIENT: CancellationReason.ValueType  # 1
 CANCELLATION_REASON_THERAPIST: CancellationReason.ValueType  # 2
 CANCELLATION_REASON_SUSPENSION: CancellationReason.ValueType  # 3
+"""The client was suspended or banned."""
 CANCELLATION_REASON_AGE: CancellationReason.ValueType  # 4
 """The age gate refused the start: the slot is free again and nothing is charged."""
 CANCELLATION_REASON_THERAPIST_UNAVAILABLE: CancellationReason.ValueType  # 5
@@ -231,10 +233,16 @@ class BookingCancelled(_message.Message):
     CLIENT_ID_FIELD_NUMBER: _builtins.int
     THERAPIST_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    PERSON_ID_FIELD_NUMBER: _builtins.int
+    SET_ASIDE_FIELD_NUMBER: _builtins.int
     booking_id: _builtins.str
     client_id: _builtins.str
     therapist_id: _builtins.str
     reason: Global___CancellationReason.ValueType
+    person_id: _builtins.str
+    """The party it comes from: who gave it up, who was suspended or withdrawn, whose age is not assured."""
+    set_aside: _builtins.bool
+    """It was confirmed and a suspension took it: a reinstatement may give it back."""
     def __init__(
         self,
         *,
@@ -242,10 +250,12 @@ class BookingCancelled(_message.Message):
         client_id: _builtins.str = ...,
         therapist_id: _builtins.str = ...,
         reason: Global___CancellationReason.ValueType = ...,
+        person_id: _builtins.str = ...,
+        set_aside: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking_id", b"booking_id", "client_id", b"client_id", "reason", b"reason", "therapist_id", b"therapist_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking_id", b"booking_id", "client_id", b"client_id", "person_id", b"person_id", "reason", b"reason", "set_aside", b"set_aside", "therapist_id", b"therapist_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -260,19 +270,23 @@ class BookingRestored(_message.Message):
     BOOKING_ID_FIELD_NUMBER: _builtins.int
     CLIENT_ID_FIELD_NUMBER: _builtins.int
     THERAPIST_ID_FIELD_NUMBER: _builtins.int
+    PERSON_ID_FIELD_NUMBER: _builtins.int
     booking_id: _builtins.str
     client_id: _builtins.str
     therapist_id: _builtins.str
+    person_id: _builtins.str
+    """The party whose reinstatement gave it back."""
     def __init__(
         self,
         *,
         booking_id: _builtins.str = ...,
         client_id: _builtins.str = ...,
         therapist_id: _builtins.str = ...,
+        person_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking_id", b"booking_id", "client_id", b"client_id", "therapist_id", b"therapist_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking_id", b"booking_id", "client_id", b"client_id", "person_id", b"person_id", "therapist_id", b"therapist_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -280,9 +294,7 @@ Global___BookingRestored: _TypeAlias = BookingRestored  # noqa: Y015
 
 @_typing.final
 class BookingNotRestored(_message.Message):
-    """A booking that a suspension had cancelled cannot stand again: its slot was sold or has begun, or its client was
-    suspended anew at that moment.
-    """
+    """A booking that a suspension had cancelled cannot stand again: its slot was sold or has begun."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -290,11 +302,14 @@ class BookingNotRestored(_message.Message):
     CLIENT_ID_FIELD_NUMBER: _builtins.int
     THERAPIST_ID_FIELD_NUMBER: _builtins.int
     LIFT_VERSION_FIELD_NUMBER: _builtins.int
+    PERSON_ID_FIELD_NUMBER: _builtins.int
     booking_id: _builtins.str
     client_id: _builtins.str
     therapist_id: _builtins.str
     lift_version: _builtins.int
     """The version, in moderation's stream of the person, of the reinstatement that was to give it back."""
+    person_id: _builtins.str
+    """The party who was reinstated."""
     def __init__(
         self,
         *,
@@ -302,10 +317,11 @@ class BookingNotRestored(_message.Message):
         client_id: _builtins.str = ...,
         therapist_id: _builtins.str = ...,
         lift_version: _builtins.int = ...,
+        person_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking_id", b"booking_id", "client_id", b"client_id", "lift_version", b"lift_version", "therapist_id", b"therapist_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking_id", b"booking_id", "client_id", b"client_id", "lift_version", b"lift_version", "person_id", b"person_id", "therapist_id", b"therapist_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -335,3 +351,57 @@ class SessionStarted(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SessionStarted: _TypeAlias = SessionStarted  # noqa: Y015
+
+@_typing.final
+class SessionEnded(_message.Message):
+    """The time of a started session is over."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BOOKING_ID_FIELD_NUMBER: _builtins.int
+    CLIENT_ID_FIELD_NUMBER: _builtins.int
+    THERAPIST_ID_FIELD_NUMBER: _builtins.int
+    booking_id: _builtins.str
+    client_id: _builtins.str
+    therapist_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        booking_id: _builtins.str = ...,
+        client_id: _builtins.str = ...,
+        therapist_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking_id", b"booking_id", "client_id", b"client_id", "therapist_id", b"therapist_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionEnded: _TypeAlias = SessionEnded  # noqa: Y015
+
+@_typing.final
+class BookingLapsed(_message.Message):
+    """The time of a confirmed booking is over and nobody started its session. Who was to blame, if anyone, is not said."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BOOKING_ID_FIELD_NUMBER: _builtins.int
+    CLIENT_ID_FIELD_NUMBER: _builtins.int
+    THERAPIST_ID_FIELD_NUMBER: _builtins.int
+    booking_id: _builtins.str
+    client_id: _builtins.str
+    therapist_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        booking_id: _builtins.str = ...,
+        client_id: _builtins.str = ...,
+        therapist_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking_id", b"booking_id", "client_id", b"client_id", "therapist_id", b"therapist_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BookingLapsed: _TypeAlias = BookingLapsed  # noqa: Y015

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from holdspace.kernel.v1 import options_pb2 as holdspace_dot_kernel_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%holdspace/scheduling/v1/private.proto\x12\x17holdspace.scheduling.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!holdspace/kernel/v1/options.proto\"\xa5\x02\n\x08SlotHeld\x12\x12\n\nbooking_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12-\n\tstarts_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x65nds_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rblocked_until\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\x1d\x8a\x94#\x19\x1a\tclient_id\x1a\x0ctherapist_id\"i\n\x0bHoldExpired\x12\x12\n\nbooking_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t:\x1d\x8a\x94#\x19\x1a\tclient_id\x1a\x0ctherapist_id\"K\n\x10\x42ookingsSetAside\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x13\n\x0b\x62ooking_ids\x18\x02 \x03(\t:\x0f\x8a\x94#\x0b\x1a\tclient_id\"J\n\x0f\x42ookingsTakenUp\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x13\n\x0b\x62ooking_ids\x18\x02 \x03(\t:\x0f\x8a\x94#\x0b\x1a\tclient_idb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%holdspace/scheduling/v1/private.proto\x12\x17holdspace.scheduling.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!holdspace/kernel/v1/options.proto\"\xa5\x02\n\x08SlotHeld\x12\x12\n\nbooking_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12-\n\tstarts_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x65nds_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rblocked_until\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\x1d\x8a\x94#\x19\x1a\tclient_id\x1a\x0ctherapist_id\"i\n\x0bHoldExpired\x12\x12\n\nbooking_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t:\x1d\x8a\x94#\x19\x1a\tclient_id\x1a\x0ctherapist_id\"K\n\x10\x42ookingsSetAside\x12\x11\n\tperson_id\x18\x01 \x01(\t\x12\x13\n\x0b\x62ooking_ids\x18\x02 \x03(\t:\x0f\x8a\x94#\x0b\x1a\tperson_id\"`\n\x0f\x42ookingsTakenUp\x12\x11\n\tperson_id\x18\x01 \x01(\t\x12\x13\n\x0b\x62ooking_ids\x18\x02 \x03(\t\x12\x14\n\x0clift_version\x18\x03 \x01(\x04:\x0f\x8a\x94#\x0b\x1a\tperson_id\"\xb0\x01\n\x14RestorationPostponed\x12\x12\n\nbooking_id\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x14\n\x0ctherapist_id\x18\x03 \x01(\t\x12\x11\n\tperson_id\x18\x04 \x01(\t\x12\x15\n\rwaits_for_ids\x18\x05 \x03(\t\x12\x12\n\nattempt_id\x18\x06 \x01(\t:\x1d\x8a\x94#\x19\x1a\tclient_id\x1a\x0ctherapist_idb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,9 +38,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HOLDEXPIRED']._loaded_options = None
   _globals['_HOLDEXPIRED']._serialized_options = b'\212\224#\031\032\tclient_id\032\014therapist_id'
   _globals['_BOOKINGSSETASIDE']._loaded_options = None
-  _globals['_BOOKINGSSETASIDE']._serialized_options = b'\212\224#\013\032\tclient_id'
+  _globals['_BOOKINGSSETASIDE']._serialized_options = b'\212\224#\013\032\tperson_id'
   _globals['_BOOKINGSTAKENUP']._loaded_options = None
-  _globals['_BOOKINGSTAKENUP']._serialized_options = b'\212\224#\013\032\tclient_id'
+  _globals['_BOOKINGSTAKENUP']._serialized_options = b'\212\224#\013\032\tperson_id'
+  _globals['_RESTORATIONPOSTPONED']._loaded_options = None
+  _globals['_RESTORATIONPOSTPONED']._serialized_options = b'\212\224#\031\032\tclient_id\032\014therapist_id'
   _globals['_SLOTHELD']._serialized_start=135
   _globals['_SLOTHELD']._serialized_end=428
   _globals['_HOLDEXPIRED']._serialized_start=430
@@ -48,5 +50,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BOOKINGSSETASIDE']._serialized_start=537
   _globals['_BOOKINGSSETASIDE']._serialized_end=612
   _globals['_BOOKINGSTAKENUP']._serialized_start=614
-  _globals['_BOOKINGSTAKENUP']._serialized_end=688
+  _globals['_BOOKINGSTAKENUP']._serialized_end=710
+  _globals['_RESTORATIONPOSTPONED']._serialized_start=713
+  _globals['_RESTORATIONPOSTPONED']._serialized_end=889
 # @@protoc_insertion_point(module_scope)

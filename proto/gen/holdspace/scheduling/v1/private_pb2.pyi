@@ -95,24 +95,26 @@ Global___HoldExpired: _TypeAlias = HoldExpired  # noqa: Y015
 
 @_typing.final
 class BookingsSetAside(_message.Message):
-    """A client was suspended while these bookings and holds were ahead. Each is cancelled in its own stream."""
+    """A person was suspended while these bookings and holds were ahead, in whichever part; each is cancelled in its own
+    stream. Or bookings cancelled before are to wait for this person's reinstatement too.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    CLIENT_ID_FIELD_NUMBER: _builtins.int
+    PERSON_ID_FIELD_NUMBER: _builtins.int
     BOOKING_IDS_FIELD_NUMBER: _builtins.int
-    client_id: _builtins.str
+    person_id: _builtins.str
     @_builtins.property
     def booking_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
-        client_id: _builtins.str = ...,
+        person_id: _builtins.str = ...,
         booking_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking_ids", b"booking_ids", "client_id", b"client_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking_ids", b"booking_ids", "person_id", b"person_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -120,25 +122,72 @@ Global___BookingsSetAside: _TypeAlias = BookingsSetAside  # noqa: Y015
 
 @_typing.final
 class BookingsTakenUp(_message.Message):
-    """The client was reinstated: what was set aside until then is restored where its slot is still ahead and free."""
+    """The person was reinstated: what was set aside until then is restored where its slot is still ahead and free."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    CLIENT_ID_FIELD_NUMBER: _builtins.int
+    PERSON_ID_FIELD_NUMBER: _builtins.int
     BOOKING_IDS_FIELD_NUMBER: _builtins.int
-    client_id: _builtins.str
+    LIFT_VERSION_FIELD_NUMBER: _builtins.int
+    person_id: _builtins.str
+    lift_version: _builtins.int
+    """The version of the reinstatement, in moderation's stream of the person."""
     @_builtins.property
     def booking_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
-        client_id: _builtins.str = ...,
+        person_id: _builtins.str = ...,
         booking_ids: _abc.Iterable[_builtins.str] | None = ...,
+        lift_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking_ids", b"booking_ids", "client_id", b"client_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking_ids", b"booking_ids", "lift_version", b"lift_version", "person_id", b"person_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BookingsTakenUp: _TypeAlias = BookingsTakenUp  # noqa: Y015
+
+@_typing.final
+class RestorationPostponed(_message.Message):
+    """One party was reinstated while another, or the same one anew, is suspended: the booking waits for that one's
+    reinstatement.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BOOKING_ID_FIELD_NUMBER: _builtins.int
+    CLIENT_ID_FIELD_NUMBER: _builtins.int
+    THERAPIST_ID_FIELD_NUMBER: _builtins.int
+    PERSON_ID_FIELD_NUMBER: _builtins.int
+    WAITS_FOR_IDS_FIELD_NUMBER: _builtins.int
+    ATTEMPT_ID_FIELD_NUMBER: _builtins.int
+    booking_id: _builtins.str
+    client_id: _builtins.str
+    therapist_id: _builtins.str
+    person_id: _builtins.str
+    """The party who was reinstated."""
+    attempt_id: _builtins.str
+    """Names the attempt: the id of the BookingsTakenUp it followed from."""
+    @_builtins.property
+    def waits_for_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The parties who are suspended."""
+
+    def __init__(
+        self,
+        *,
+        booking_id: _builtins.str = ...,
+        client_id: _builtins.str = ...,
+        therapist_id: _builtins.str = ...,
+        person_id: _builtins.str = ...,
+        waits_for_ids: _abc.Iterable[_builtins.str] | None = ...,
+        attempt_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "booking_id", b"booking_id", "client_id", b"client_id", "person_id", b"person_id", "therapist_id", b"therapist_id", "waits_for_ids", b"waits_for_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestorationPostponed: _TypeAlias = RestorationPostponed  # noqa: Y015

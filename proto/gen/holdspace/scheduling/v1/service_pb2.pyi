@@ -31,7 +31,9 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_THERAPIST_UNKNOWN: _Reason.ValueType  # 1
     """The therapist is not enrolled."""
     REASON_TIME_ZONE_UNKNOWN: _Reason.ValueType  # 2
-    """No such name in the IANA time zone database."""
+    """No zone that the IANA time zone database lists by country, and not UTC: aliases of old and a machine's own names, such
+    as localtime, are not the same everywhere.
+    """
     REASON_PAIR_OF_ONE: _Reason.ValueType  # 3
     """Client and therapist are the same person."""
     REASON_SLOT_LENGTH: _Reason.ValueType  # 4
@@ -43,7 +45,9 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_OUTSIDE_CONTACT_HOURS: _Reason.ValueType  # 7
     """The slot does not lie within the therapist's contact hours."""
     REASON_SLOT_TAKEN: _Reason.ValueType  # 8
-    """Someone holds or booked an overlapping time with this therapist, or the client has another session then."""
+    """The therapist or the client has another session, or a hold, at an overlapping time, in whichever part. A therapist's
+    sessions are followed by a buffer.
+    """
     REASON_CLIENT_SUSPENDED: _Reason.ValueType  # 9
     """The client is suspended or banned."""
     REASON_THERAPIST_SUSPENDED: _Reason.ValueType  # 10
@@ -60,6 +64,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The hold or booking has ended: expired, cancelled, started, or its time is over."""
     REASON_SESSION_NOT_DUE: _Reason.ValueType  # 16
     """The session's time has not come yet, or is over."""
+    REASON_HOLDS_TOO_MANY: _Reason.ValueType  # 17
+    """The client has three open holds. One that is confirmed, given up or over makes room."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why something was not enrolled, published, held, confirmed, started or cancelled."""
@@ -68,7 +74,9 @@ REASON_UNSPECIFIED: Reason.ValueType  # 0
 REASON_THERAPIST_UNKNOWN: Reason.ValueType  # 1
 """The therapist is not enrolled."""
 REASON_TIME_ZONE_UNKNOWN: Reason.ValueType  # 2
-"""No such name in the IANA time zone database."""
+"""No zone that the IANA time zone database lists by country, and not UTC: aliases of old and a machine's own names, such
+as localtime, are not the same everywhere.
+"""
 REASON_PAIR_OF_ONE: Reason.ValueType  # 3
 """Client and therapist are the same person."""
 REASON_SLOT_LENGTH: Reason.ValueType  # 4
@@ -80,7 +88,9 @@ REASON_SLOT_TOO_FAR: Reason.ValueType  # 6
 REASON_OUTSIDE_CONTACT_HOURS: Reason.ValueType  # 7
 """The slot does not lie within the therapist's contact hours."""
 REASON_SLOT_TAKEN: Reason.ValueType  # 8
-"""Someone holds or booked an overlapping time with this therapist, or the client has another session then."""
+"""The therapist or the client has another session, or a hold, at an overlapping time, in whichever part. A therapist's
+sessions are followed by a buffer.
+"""
 REASON_CLIENT_SUSPENDED: Reason.ValueType  # 9
 """The client is suspended or banned."""
 REASON_THERAPIST_SUSPENDED: Reason.ValueType  # 10
@@ -97,6 +107,8 @@ REASON_BOOKING_OVER: Reason.ValueType  # 15
 """The hold or booking has ended: expired, cancelled, started, or its time is over."""
 REASON_SESSION_NOT_DUE: Reason.ValueType  # 16
 """The session's time has not come yet, or is over."""
+REASON_HOLDS_TOO_MANY: Reason.ValueType  # 17
+"""The client has three open holds. One that is confirmed, given up or over makes room."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 class _StartOutcome:
@@ -129,9 +141,14 @@ class _BookingStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Booking
     BOOKING_STATUS_HELD: _BookingStatus.ValueType  # 1
     BOOKING_STATUS_CONFIRMED: _BookingStatus.ValueType  # 2
     BOOKING_STATUS_STARTED: _BookingStatus.ValueType  # 3
+    """Under way."""
     BOOKING_STATUS_EXPIRED: _BookingStatus.ValueType  # 4
     """Held, and not confirmed in time."""
     BOOKING_STATUS_CANCELLED: _BookingStatus.ValueType  # 5
+    BOOKING_STATUS_ENDED: _BookingStatus.ValueType  # 6
+    """A session that was started and whose time is over."""
+    BOOKING_STATUS_LAPSED: _BookingStatus.ValueType  # 7
+    """Confirmed, and nobody started the session before its time was over."""
 
 class BookingStatus(_BookingStatus, metaclass=_BookingStatusEnumTypeWrapper): ...
 
@@ -139,9 +156,14 @@ BOOKING_STATUS_UNSPECIFIED: BookingStatus.ValueType  # 0
 BOOKING_STATUS_HELD: BookingStatus.ValueType  # 1
 BOOKING_STATUS_CONFIRMED: BookingStatus.ValueType  # 2
 BOOKING_STATUS_STARTED: BookingStatus.ValueType  # 3
+"""Under way."""
 BOOKING_STATUS_EXPIRED: BookingStatus.ValueType  # 4
 """Held, and not confirmed in time."""
 BOOKING_STATUS_CANCELLED: BookingStatus.ValueType  # 5
+BOOKING_STATUS_ENDED: BookingStatus.ValueType  # 6
+"""A session that was started and whose time is over."""
+BOOKING_STATUS_LAPSED: BookingStatus.ValueType  # 7
+"""Confirmed, and nobody started the session before its time was over."""
 Global___BookingStatus: _TypeAlias = BookingStatus  # noqa: Y015
 
 class _Part:
@@ -267,7 +289,7 @@ class PublishContactHoursRequest(_message.Message):
     request_id: _builtins.str
     therapist_id: _builtins.str
     time_zone: _builtins.str
-    """Name in the IANA time zone database, such as Europe/Berlin."""
+    """Name in the IANA time zone database's table of countries, such as Europe/Berlin, or UTC."""
     @_builtins.property
     def ranges(self) -> _containers.RepeatedCompositeFieldContainer[_events_pb2.WeeklyRange]:
         """May overlap. Without any, no slot can be held."""
@@ -620,7 +642,7 @@ class Booking(_message.Message):
     therapist_id: _builtins.str
     status: Global___BookingStatus.ValueType
     cancellation_reason: _events_pb2.CancellationReason.ValueType
-    """Set when it is cancelled."""
+    """Set when it is cancelled. It says from which side that came."""
     @_builtins.property
     def starts_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property

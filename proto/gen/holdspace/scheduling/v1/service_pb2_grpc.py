@@ -121,14 +121,16 @@ class SchedulingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def HoldSlot(self, request, context):
-        """Keeps a slot for a client for a few minutes. Of any number who ask for overlapping times one gets it.
+        """Keeps a slot for a client for a few minutes. Of any number who ask for overlapping times one gets it. A client has at
+        most three open holds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ConfirmBooking(self, request, context):
-        """Makes a held slot a booking. The client must be assured to be over 18 and in good standing at this instant.
+        """Makes a held slot a booking, until it begins. The client must be assured to be over 18 and in good standing at this
+        instant.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -137,7 +139,8 @@ class SchedulingServiceServicer:
     def StartSession(self, request, context):
         """Starts a booked session; either side may, and the second to ask is told the same. A client whose age is not assured
         at this instant is refused by the answer and not by an error, since it has an effect: the booking is cancelled, its
-        slot free again, nothing charged.
+        slot free again, nothing charged. While news of the client's age are late, an assurance that ran out may have been
+        renewed: the start is then refused with GATE_STALE, and the booking stays.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

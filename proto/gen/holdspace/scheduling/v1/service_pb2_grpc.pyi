@@ -27,13 +27,18 @@ class SchedulingServiceStub:
     GetContactHours: _aio.UnaryUnaryMultiCallable[_service_pb2.GetContactHoursRequest, _service_pb2.GetContactHoursResponse]
     """Anyone may know when a therapist works."""
     HoldSlot: _aio.UnaryUnaryMultiCallable[_service_pb2.HoldSlotRequest, _service_pb2.HoldSlotResponse]
-    """Keeps a slot for a client for a few minutes. Of any number who ask for overlapping times one gets it."""
+    """Keeps a slot for a client for a few minutes. Of any number who ask for overlapping times one gets it. A client has at
+    most three open holds.
+    """
     ConfirmBooking: _aio.UnaryUnaryMultiCallable[_service_pb2.ConfirmBookingRequest, _service_pb2.ConfirmBookingResponse]
-    """Makes a held slot a booking. The client must be assured to be over 18 and in good standing at this instant."""
+    """Makes a held slot a booking, until it begins. The client must be assured to be over 18 and in good standing at this
+    instant.
+    """
     StartSession: _aio.UnaryUnaryMultiCallable[_service_pb2.StartSessionRequest, _service_pb2.StartSessionResponse]
     """Starts a booked session; either side may, and the second to ask is told the same. A client whose age is not assured
     at this instant is refused by the answer and not by an error, since it has an effect: the booking is cancelled, its
-    slot free again, nothing charged.
+    slot free again, nothing charged. While news of the client's age are late, an assurance that ran out may have been
+    renewed: the start is then refused with GATE_STALE, and the booking stays.
     """
     CancelBooking: _aio.UnaryUnaryMultiCallable[_service_pb2.CancelBookingRequest, _service_pb2.CancelBookingResponse]
     """Gives up a hold or a booking. Either side may, until the session starts or its time is over."""
@@ -85,7 +90,9 @@ class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _service_pb2.HoldSlotRequest,
         context: _aio.ServicerContext[_service_pb2.HoldSlotRequest, _abc.Awaitable[_service_pb2.HoldSlotResponse]],
     ) -> _abc.Awaitable[_service_pb2.HoldSlotResponse]:
-        """Keeps a slot for a client for a few minutes. Of any number who ask for overlapping times one gets it."""
+        """Keeps a slot for a client for a few minutes. Of any number who ask for overlapping times one gets it. A client has at
+        most three open holds.
+        """
 
     @_abc_1.abstractmethod
     def ConfirmBooking(
@@ -93,7 +100,9 @@ class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _service_pb2.ConfirmBookingRequest,
         context: _aio.ServicerContext[_service_pb2.ConfirmBookingRequest, _abc.Awaitable[_service_pb2.ConfirmBookingResponse]],
     ) -> _abc.Awaitable[_service_pb2.ConfirmBookingResponse]:
-        """Makes a held slot a booking. The client must be assured to be over 18 and in good standing at this instant."""
+        """Makes a held slot a booking, until it begins. The client must be assured to be over 18 and in good standing at this
+        instant.
+        """
 
     @_abc_1.abstractmethod
     def StartSession(
@@ -103,7 +112,8 @@ class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_service_pb2.StartSessionResponse]:
         """Starts a booked session; either side may, and the second to ask is told the same. A client whose age is not assured
         at this instant is refused by the answer and not by an error, since it has an effect: the booking is cancelled, its
-        slot free again, nothing charged.
+        slot free again, nothing charged. While news of the client's age are late, an assurance that ran out may have been
+        renewed: the start is then refused with GATE_STALE, and the booking stays.
         """
 
     @_abc_1.abstractmethod
