@@ -161,7 +161,7 @@ async def test_a_hold_repeated_through_another_gateway_meets_itself_and_returns_
     assert [booking.booking_id for booking in listed.bookings] == [first.booking_id, told[0].booking_id]
 
 
-@pytest.mark.rule("SC3")
+@pytest.mark.rule("SC3.c")
 async def test_of_many_holds_one_person_asks_for_at_once_three_are_open(world: World) -> None:
     asked = [world.slot(ahead(number * DAY)) for number in range(1, 21)]
     told = await asyncio.gather(*map(world.scheduling.HoldSlot, asked), return_exceptions=True)
@@ -175,7 +175,7 @@ async def test_of_many_holds_one_person_asks_for_at_once_three_are_open(world: W
     await world.hold(ahead(30 * DAY))
 
 
-@pytest.mark.rule("SC2", "SC3")
+@pytest.mark.rule("SC2.b", "SC3.d")
 async def test_a_person_who_is_therapist_and_client_has_one_session_at_a_time(world: World) -> None:
     both, other = world.therapist, f"therapist-{fresh()}"
     await world.open(other)
@@ -267,7 +267,7 @@ async def test_a_suspension_cancels_what_is_ahead_and_a_lift_restores_what_is_st
     await world.hold(ahead(4 * DAY))
 
 
-@pytest.mark.rule("MO1", "MO4", "MO5")
+@pytest.mark.rule("MO1.b", "MO4.d", "MO5.b")
 async def test_a_suspended_therapists_bookings_are_cancelled_and_those_still_free_restored_by_a_lift(
     world: World,
 ) -> None:

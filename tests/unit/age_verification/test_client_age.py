@@ -226,7 +226,7 @@ OVERRULED = {
 WITH_LEVEL = {"level": ASSURANCE_LEVEL_SUBSTANTIAL}
 
 
-@pytest.mark.rule("AV3")
+@pytest.mark.rule("AV3.a")
 @pytest.mark.parametrize("decision", OVERRULED)
 def test_evidence_issued_before_a_decision_that_overruled_evidence_or_at_that_instant_counts_no_more(
     decision: str,
@@ -242,7 +242,7 @@ def test_evidence_issued_before_a_decision_that_overruled_evidence_or_at_that_in
             given.when(taking(old, START + DAY)).refused("EVIDENCE_OVERRULED", "token")
 
 
-@pytest.mark.rule("AV3")
+@pytest.mark.rule("AV3.a")
 @pytest.mark.parametrize("decision", OVERRULED)
 def test_evidence_issued_after_the_decision_that_overruled_evidence_counts_again(decision: str) -> None:
     said = {**SAID, "issued_at": START + SECOND}
@@ -252,7 +252,7 @@ def test_evidence_issued_after_the_decision_that_overruled_evidence_counts_again
     assert (type(over_18), type(found)) == (AgeAssured, ClientFoundUnderAge)
 
 
-@pytest.mark.rule("AV3")
+@pytest.mark.rule("AV3.b")
 def test_a_result_with_an_earlier_end_is_recorded_and_shortens_no_longer_one_that_holds() -> None:
     sooner = EXPIRES - DAY
     decision = TAKING.given(assured()).when(taking(replace(OVER_18, expires_at=sooner))).decision()
@@ -263,7 +263,7 @@ def test_a_result_with_an_earlier_end_is_recorded_and_shortens_no_longer_one_tha
     assert (state(*both, now=sooner), state(*both, now=EXPIRES)) == (State.ASSURED, State.EXPIRED)
 
 
-@pytest.mark.rule("AV3")
+@pytest.mark.rule("AV3.b")
 def test_a_longer_result_that_no_longer_holds_lends_nothing_to_a_shorter_one() -> None:
     sooner = EXPIRES - DAY
     after = replace(OVER_18, expires_at=sooner, issued_at=START + SECOND)

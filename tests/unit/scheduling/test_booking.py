@@ -143,7 +143,7 @@ def test_a_hold_is_checked_at_confirmation_to_the_instant_whether_or_not_its_exp
     CONFIRMING.given(HELD, EXPIRED).when(CONFIRM, GOOD, GOOD, ASSURED).refused("HOLD_EXPIRED", "booking_id")
 
 
-@pytest.mark.rule("SC3")
+@pytest.mark.rule("SC3.b")
 def test_nothing_is_confirmed_after_its_slot_began_or_ended() -> None:
     outlasting = SlotHeld()
     outlasting.CopyFrom(HELD)
@@ -236,14 +236,14 @@ def test_an_age_result_that_runs_out_between_confirmation_and_start_refuses_the_
     given.when(START_IT, GOOD, GOOD, runs_out).then(cancelled(CANCELLATION_REASON_AGE))
 
 
-@pytest.mark.rule("AV4")
+@pytest.mark.rule("AV4.d")
 @pytest.mark.parametrize("age", ["unknown", "expired"])
 def test_a_stale_copy_that_says_no_worse_than_expired_refuses_the_start_and_keeps_the_booking(age: str) -> None:
     read = (GOOD, GOOD, UNASSURED[age].seen(is_fresh=False, is_parked=False))
     STARTING.given(HELD, CONFIRMED).when(START_IT, *read).refused("GATE_STALE")
 
 
-@pytest.mark.rule("AV4")
+@pytest.mark.rule("AV4.b")
 @pytest.mark.parametrize("age", ["revoked", "under age"])
 def test_a_copied_decision_against_the_client_cancels_the_booking_however_old_the_copy_is(age: str) -> None:
     read = (GOOD, GOOD, UNASSURED[age].seen(is_fresh=False, is_parked=False))

@@ -58,7 +58,7 @@ async def test_slots_of_one_person_never_overlap_buffers_included(
         await asked
 
 
-@pytest.mark.rule("SC2", "SC3")
+@pytest.mark.rule("SC2.b", "SC3.d")
 @pytest.mark.parametrize(
     ("minutes", "free"),
     [
@@ -80,7 +80,7 @@ async def test_a_person_gives_and_takes_one_session_at_a_time(practice: Practice
         await asked
 
 
-@pytest.mark.rule("SC3")
+@pytest.mark.rule("SC3.c")
 async def test_of_many_holds_a_person_asks_for_at_once_three_are_open(practice: Practice) -> None:
     asked = [practice.hold(f"b{number}", "c", "t", TOMORROW + 2 * number * SESSION) for number in range(10)]
     told = await asyncio.gather(*asked, return_exceptions=True)
@@ -89,7 +89,7 @@ async def test_of_many_holds_a_person_asks_for_at_once_three_are_open(practice: 
     await practice.hold("other", "d", "u", TOMORROW)
 
 
-@pytest.mark.rule("SC3")
+@pytest.mark.rule("SC3.c")
 async def test_a_hold_that_is_confirmed_given_up_or_over_makes_room_for_another(practice: Practice) -> None:
     await practice.copy("age", "c", "ASSURED")
     times = [TOMORROW + 2 * number * SESSION for number in range(6)]
