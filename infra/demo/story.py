@@ -32,7 +32,7 @@ TRAFFIC_SECONDS = 0.05
 STORES = {
     "messaging": ("gate-standing-{}", "GateCopied"),
     "scheduling": ("gate-standing-{}", "GateCopied"),
-    "response_sla": ("client-{}", "StandingNoted"),
+    "response_sla": ("person-{}", "StandingNoted"),
 }
 
 

@@ -1,9 +1,10 @@
 """Every command of response-SLA and the stream it runs on."""
 
 from kernel.folded import Fold
+from kernel.gates import COPY_GATE
 from kernel.routes import Read, Route
 from services.response_sla.domain import client_inputs, conversation, conversation_waits, response_policy
-from services.response_sla.domain.client_inputs import NoteAboutPerson, Person, person_stream
+from services.response_sla.domain.client_inputs import NoteAboutPerson, NoteRestated, Person, person_stream
 from services.response_sla.domain.conversation import Conversation, conversation_stream
 from services.response_sla.domain.conversation_waits import (
     DeclareNoReplyOwed,
@@ -23,6 +24,10 @@ def on_conversation(command: NoteMessages | EvaluateConversation | DeclareNoRepl
     return conversation_stream(command.parties.conversation_id)
 
 
+def on_person(command: NoteAboutPerson | NoteRestated) -> str:
+    return person_stream(command.person_id)
+
+
 # Every decision about a wait reads what moderation said of the two people, and the policies: each holds at its commit.
 READS = {
     "client": Read(lambda command: person_stream(command.parties.client_id), PERSON),
@@ -35,6 +40,8 @@ ROUTES = [
     Route(DeclareNoReplyOwed, on_conversation, CONVERSATION, conversation_waits.decide, reads=READS),
     Route(EvaluateConversation, on_conversation, CONVERSATION, conversation_waits.decide, reads=READS, urgent=True),
     Route(TurnParties, on_conversation, CONVERSATION, turn, reads=READS, urgent=True),
-    Route(NoteAboutPerson, lambda command: person_stream(command.person_id), PERSON, client_inputs.decide, urgent=True),
+    Route(NoteAboutPerson, on_person, PERSON, client_inputs.decide, urgent=True),
+    Route(NoteRestated, on_person, PERSON, client_inputs.decide_restated, urgent=True),
     Route(SetResponsePolicy, lambda command: response_policy.STREAM, POLICIES, response_policy.decide),
+    COPY_GATE,
 ]

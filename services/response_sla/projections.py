@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 from pathlib import Path
 
+from holdspace.kernel.v1.gate_pb2 import GateCopied
 from holdspace.response_sla.v1.private_pb2 import (
     ConversationEvaluated,
     DecisionNoted,
@@ -13,6 +14,7 @@ from holdspace.response_sla.v1.private_pb2 import (
     ReportNoted,
     ResponsePolicySet,
     StandingNoted,
+    StandingRestated,
     WaitAnswered,
     WaitExcluded,
     WaitNotOwed,
@@ -22,6 +24,7 @@ from holdspace.response_sla.v1.private_pb2 import (
     WaitVoided,
     WaitWithdrawn,
 )
+from kernel.gate_copies import GATE_STATEMENTS, GATE_TABLES, GATE_WRITES
 from kernel.projected import Add, All, Last, Write
 from kernel.read_model import ReadModel
 from kernel.replay import StoredFact
@@ -124,10 +127,11 @@ NOTE_PARTIES: Sequence[Write] = [
 ]
 
 READ_MODEL = ReadModel(
-    tables=[HERE / "read_model.sql"],
+    tables=[HERE / "read_model.sql", GATE_TABLES],
     indexes=HERE / "read_model_indexes.sql",
-    statements=queries(HERE / "projections.sql"),
+    statements={**queries(HERE / "projections.sql"), **GATE_STATEMENTS},
     writes={
+        GateCopied: GATE_WRITES,
         MessageNoted: NOTE_PARTIES,
         PartiesTurned: NOTE_PARTIES,
         ResponsePolicySet: [Add("policies", POLICY, policy_row)],
@@ -141,5 +145,5 @@ READ_MODEL = ReadModel(
         WaitWithdrawn: [All("supersede", lambda fact, of: (fact.position, of.conversation_id, of.opening_sequence))],
     },
     revision=5,
-    ignores=[ReplyNotOwed, ReportNoted, DecisionNoted, StandingNoted, ConversationEvaluated],
+    ignores=[ReplyNotOwed, ReportNoted, DecisionNoted, StandingNoted, StandingRestated, ConversationEvaluated],
 )

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
+from holdspace.kernel.v1.gate_pb2 import GateCopied
 from holdspace.messaging.v1.events_pb2 import (
     EXPECTATION_REPLY,
     SIDE_CLIENT,
@@ -27,16 +28,16 @@ from holdspace.moderation.v1.events_pb2 import (
     SuspensionConfirmed,
     SuspensionLapsed,
 )
-from holdspace.response_sla.v1.private_pb2 import DecisionNoted, ReportNoted, StandingNoted
+from holdspace.response_sla.v1.private_pb2 import DecisionNoted, ReportNoted, StandingNoted, StandingRestated
 from kernel.consumers.records import ForeignFact
 from kernel.facts import instant
-from kernel.foreign import OnForeign
+from kernel.foreign import OnForeign, copied_gate
 from kernel.gates import spans_of
 from kernel.own_facts import OwnFact
 from kernel.queries import Queries
 from kernel.reactions import OnOwn
 from kernel.routes import Command
-from services.response_sla.domain.client_inputs import NoteAboutPerson
+from services.response_sla.domain.client_inputs import NoteAboutPerson, NoteRestated
 from services.response_sla.domain.conversation_waits import EvaluateConversation, NoteMessages
 from services.response_sla.domain.inputs import FiledReport, ReportDecision, SentMessage, Source, StandingChange
 from services.response_sla.domain.turning import TurnParties
@@ -56,6 +57,8 @@ STANDING = (
     BrakeLapsed,
 )
 MEASURES = (ClientBraked, ClientSuspended, SuspensionConfirmed, ClientBanned)
+
+ABOUT_PERSON = (ReportNoted, DecisionNoted, StandingNoted, StandingRestated)
 
 # Withheld messages need no word here: from the suspension's own time on, messages open no wait.
 IGNORED = (ConversationOpened, TherapistImported, MessagesWithheld, MessagesRestored, ClientWarned)
@@ -151,15 +154,35 @@ def facts() -> list[OnForeign]:
     ]
 
 
-def lanes() -> list[OnForeign]:
+def note_and_copy_standing(fact: ForeignFact, now: datetime) -> Sequence[Command]:
+    """The copy tells, after a restore of moderation, which standings it lost; nothing is decided on it."""
+    copied = copied_gate("standing", fact.payload.client_id, fact.payload.standing, fact, now)
+    return [*note_standing(fact, now), copied]
+
+
+def standings() -> list[OnForeign]:
+    """What is noted of them alone, without the copy."""
     return [OnForeign(message, note_standing, imported=True) for message in STANDING]
+
+
+def lanes() -> list[OnForeign]:
+    return [OnForeign(message, note_and_copy_standing, imported=True) for message in STANDING]
 
 
 def own_reactions(queries: Queries) -> list[OnOwn]:
     evaluate = partial(evaluate_conversations, queries)
     return [
-        OnOwn("evaluate", message, evaluate, imported=True) for message in (ReportNoted, DecisionNoted, StandingNoted)
+        *(OnOwn("evaluate", message, evaluate, imported=True) for message in ABOUT_PERSON),
+        OnOwn("note-restated", GateCopied, note_restated, imported=True),
     ]
+
+
+async def note_restated(fact: OwnFact, now: datetime) -> Sequence[NoteRestated]:
+    copied: GateCopied = fact.payload
+    if copied.epoch == 1:
+        return []
+    source = Source(copied.source, copied.epoch)
+    return [NoteRestated(copied.subject, source, copied.source_version, now)]
 
 
 async def evaluate_conversations(queries: Queries, fact: OwnFact, now: datetime) -> Sequence[EvaluateConversation]:

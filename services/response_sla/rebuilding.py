@@ -39,7 +39,7 @@ from services.response_sla.domain.timeline import Inputs, in_order
 from services.response_sla.domain.turning import TurnParties
 from services.response_sla.domain.wait import Parties
 from services.response_sla.domain.waits import waits
-from services.response_sla.reactions import CONSUMERS, facts, join_notes, lanes
+from services.response_sla.reactions import CONSUMERS, facts, join_notes, standings
 
 OWN = FactTypes(private_pb2)
 FOREIGN = FactTypes(messaging_events_pb2, moderation_events_pb2)
@@ -134,7 +134,7 @@ async def read_told(bootstrap: str, parked: Collection[Place], now: datetime) ->
 
     Raises KafkaError, or LogChanged when records are deleted meanwhile.
     """
-    entries = {FOREIGN.of(each.fact).name: each for each in (*facts(), *lanes())}
+    entries = {FOREIGN.of(each.fact).name: each for each in (*facts(), *standings())}
     reader = LogReader(bootstrap)
     partitions = await reader.partitions({FOREIGN.of(each.fact).topic for each in entries.values()})
     begins, ends = await reader.begins(partitions), await reader.ends(partitions)

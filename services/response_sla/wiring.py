@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from holdspace.kernel.v1 import gate_pb2
 from holdspace.messaging.v1 import events_pb2 as messaging_events_pb2
 from holdspace.moderation.v1 import events_pb2 as moderation_events_pb2
 from holdspace.response_sla.v1 import private_pb2, service_pb2_grpc
@@ -21,10 +22,11 @@ from services.response_sla.settings import Settings
 RESPONSE_SLA = Definition(
     name="response_sla",
     routes=ROUTES,
-    own_facts=FactTypes(private_pb2),
+    own_facts=FactTypes(gate_pb2, private_pb2),
     foreign_facts=FactTypes(messaging_events_pb2, moderation_events_pb2),
     read_model=READ_MODEL,
     queries=Path(__file__).parent / "queries.sql",
+    gates_consumer=LANES,
 )
 
 

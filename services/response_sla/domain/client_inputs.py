@@ -1,6 +1,7 @@
 """What moderation said about one person, kept in the stream `person-<person_id>`."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import assert_never
 
@@ -18,15 +19,30 @@ class NoteAboutPerson:
     now: datetime
 
 
-Fact = facts.ReportNoted | facts.DecisionNoted | facts.StandingNoted
+@dataclass(frozen=True, slots=True)
+class NoteRestated:
+    """A restored source told the standing anew: above `version` it lost whatever earlier epochs told of it."""
+
+    person_id: str
+    source: Source
+    version: int
+    now: datetime
+
+
+Noted = facts.ReportNoted | facts.DecisionNoted | facts.StandingNoted
+Fact = Noted | facts.StandingRestated
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """`inputs`: one for each fact of the stream, in the order they were noted. `latest`: the latest of their times."""
+    """`inputs`: what was noted and not lost since, in that order. `latest`: the latest time of all that was noted.
+    `facts`: how many the stream has. `restated`: by source, where each epoch after the first told the standing anew.
+    """
 
     inputs: tuple[PersonInput, ...] = ()
     latest: datetime | None = None
+    facts: int = 0
+    restated: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
 
     def has(self, told: PersonInput) -> bool:
         return any((known.fact_id, known.source) == (told.fact_id, told.source) for known in self.inputs)
@@ -40,13 +56,43 @@ def decide(command: NoteAboutPerson, person: Person) -> Decision:
     return Decision() if person.has(command.told) else Decision([_noted(command.person_id, command.told)])
 
 
+def decide_restated(command: NoteRestated, person: Person) -> Decision:
+    """The first word of an epoch says what the ones before it lost; what comes after it is told as ever."""
+    name, epoch = command.source
+    if epoch in person.restated.get(name, {}):
+        return Decision()
+    restated = facts.StandingRestated(
+        person_id=command.person_id, source=name, source_epoch=epoch, source_version=command.version
+    )
+    return Decision([restated])
+
+
 def evolve(person: Person, fact: Fact, at: datetime) -> Person:
-    told = _input(fact)
-    latest = told.at if person.latest is None else max(person.latest, told.at)
-    return replace(person, inputs=(*person.inputs, told), latest=latest)
+    person = replace(person, facts=person.facts + 1)
+    match fact:
+        case facts.StandingRestated():
+            of_source = {**person.restated.get(fact.source, {}), fact.source_epoch: fact.source_version}
+            return _without_lost(replace(person, restated={**person.restated, fact.source: of_source}))
+        case _:
+            told = _input(fact)
+            latest = told.at if person.latest is None else max(person.latest, told.at)
+            return _without_lost(replace(person, inputs=(*person.inputs, told), latest=latest))
 
 
-def _input(fact: Fact) -> PersonInput:
+def _without_lost(person: Person) -> Person:
+    if not person.restated:
+        return person
+
+    def is_lost(told: PersonInput) -> bool:
+        restated = person.restated.get(told.source.name, {})
+        return isinstance(told, StandingChange) and any(
+            epoch > told.source.epoch and told.version > version for epoch, version in restated.items()
+        )
+
+    return replace(person, inputs=tuple(told for told in person.inputs if not is_lost(told)))
+
+
+def _input(fact: Noted) -> PersonInput:
     source = Source(fact.source, fact.source_epoch)
     match fact:
         case facts.ReportNoted():
@@ -84,14 +130,14 @@ def _input(fact: Fact) -> PersonInput:
             assert_never(fact)
 
 
-def _noted(person_id: str, told: PersonInput) -> Fact:
+def _noted(person_id: str, told: PersonInput) -> Noted:
     noted = _said(person_id, told)
     noted.source_fact_id, noted.source_version = told.fact_id, told.version
     noted.source, noted.source_epoch = told.source
     return noted
 
 
-def _said(person_id: str, told: PersonInput) -> Fact:
+def _said(person_id: str, told: PersonInput) -> Noted:
     match told:
         case FiledReport():
             return facts.ReportNoted(

@@ -69,7 +69,7 @@ class Known:
     policies: Policies
 
     def are_accounted_for(self, conversation: Conversation) -> bool:
-        facts_of_both = (len(self.client.inputs), len(self.therapist.inputs))
+        facts_of_both = (self.client.facts, self.therapist.facts)
         return facts_of_both == (conversation.client_facts, conversation.therapist_facts)
 
     def have_said_nothing_since(self, at: datetime) -> bool:
@@ -192,8 +192,8 @@ def _evaluated(parties: Parties, conversation: Conversation, known: Known) -> li
             conversation_id=parties.conversation_id,
             client_id=parties.client_id,
             therapist_id=parties.therapist_id,
-            client_facts=len(known.client.inputs),
-            therapist_facts=len(known.therapist.inputs),
+            client_facts=known.client.facts,
+            therapist_facts=known.therapist.facts,
         )
     ]
 

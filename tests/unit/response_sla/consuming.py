@@ -6,6 +6,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from holdspace.kernel.v1 import gate_pb2
 from holdspace.kernel.v1.envelope_pb2 import Envelope
 from holdspace.messaging.v1.events_pb2 import EXPECTATION_REPLY, SIDE_CLIENT, SIDE_THERAPIST, MessageSent
 from holdspace.response_sla.v1 import private_pb2
@@ -18,15 +19,18 @@ from kernel.foreign import bind
 from kernel.freshness import NoLane
 from kernel.ids import RandomIds
 from kernel.reactions import Effects
+from kernel.requests import reaction_request
 from kernel.store.memory import MemoryStore
 from services.response_sla.app import CONVERSATION, ROUTES
+from services.response_sla.domain.client_inputs import NoteRestated
 from services.response_sla.domain.conversation import conversation_stream
 from services.response_sla.domain.conversation_waits import EvaluateConversation
+from services.response_sla.domain.inputs import Source
 from services.response_sla.domain.wait import Wait
 from services.response_sla.reactions import facts, lanes
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
-TYPES = FactTypes(private_pb2)
+TYPES = FactTypes(gate_pb2, private_pb2)
 
 
 class Quiet:
@@ -59,6 +63,16 @@ class Consuming:
             await self._entries[type(fact.payload)].react(fact)
             if not isinstance(fact.payload, MessageSent):
                 await self._evaluate(fact)
+
+    async def restated(self, person: str, version: int, *, epoch: int = 2) -> None:
+        """Moderation was restored, and told the person's standing anew as of a version; 0: it told none."""
+        command = NoteRestated(person, Source("moderation/main", epoch), version, NOON)
+        handled = await self.path.run(command, reaction_request("restated", person, str(epoch), str(version)))
+        assert handled.facts == 1
+        for name in self.conversations:
+            known = await self.path.state(conversation_stream(name), CONVERSATION)
+            request = reaction_request("restated", name, str(epoch), str(version))
+            await self.path.run(EvaluateConversation(known.parties, NOON), request)
 
     async def take_together(self, sent: Sequence[ForeignFact]) -> None:
         entry = self._entries[MessageSent]

@@ -16,11 +16,11 @@ from services.response_sla.domain.client_inputs import NoteAboutPerson
 from services.response_sla.domain.conversation_waits import NoteMessages
 from services.response_sla.domain.inputs import FiledReport, ReportDecision, SentMessage, Source, StandingChange
 from services.response_sla.domain.wait import Parties
-from services.response_sla.reactions import IGNORED, STANDING, facts, lanes
+from services.response_sla.reactions import IGNORED, STANDING, facts, lanes, standings
 
 SOURCE = Source("service/main", 3)
 AT, NOW = datetime(2026, 3, 1, 9, tzinfo=UTC), datetime(2026, 3, 1, 10, tzinfo=UTC)
-BY_TYPE = {reaction.fact: reaction.react for reaction in (*facts(), *lanes())}
+BY_TYPE = {reaction.fact: reaction.react for reaction in (*facts(), *standings())}
 
 
 def foreign(payload: Message, version: int = 7) -> ForeignFact:

@@ -62,6 +62,27 @@ async def test_a_suspension_that_a_restore_lost_voids_nothing_once_its_version_i
     assert wait.ending is None
 
 
+@pytest.mark.rule("SL8", "SL4")
+async def test_a_suspension_that_a_restore_lost_voids_nothing_though_nothing_is_told_in_its_place() -> None:
+    consuming = Consuming("one")
+    await consuming.take(message(1, 0), suspended(2, 5))
+    await consuming.restated("client", 0)
+    (wait,) = await consuming.waits("one")
+    assert wait.ending is None
+    await consuming.take(suspended(2, 5))  # It was parked, and is taken again.
+    (wait,) = await consuming.waits("one")
+    assert wait.ending is None
+
+
+@pytest.mark.rule("SL8", "SL4")
+async def test_a_suspension_that_the_restored_source_tells_anew_still_voids_the_wait() -> None:
+    consuming = Consuming("one")
+    await consuming.take(message(1, 0), suspended(2, 5))
+    await consuming.restated("client", 2)
+    (wait,) = await consuming.waits("one")
+    assert isinstance(wait.ending, Voided)
+
+
 @pytest.mark.rule("SL4")
 async def test_a_suspension_of_the_therapist_voids_the_waits_open_with_them() -> None:
     consuming = Consuming("one")

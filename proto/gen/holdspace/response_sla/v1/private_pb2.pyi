@@ -313,6 +313,39 @@ class StandingNoted(_message.Message):
 Global___StandingNoted: _TypeAlias = StandingNoted  # noqa: Y015
 
 @_typing.final
+class StandingRestated(_message.Message):
+    """Moderation was restored from a backup and told the person's standing anew. Of what earlier epochs told of it, all above
+    this version was lost with the backup.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERSON_ID_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    SOURCE_EPOCH_FIELD_NUMBER: _builtins.int
+    SOURCE_VERSION_FIELD_NUMBER: _builtins.int
+    person_id: _builtins.str
+    source: _builtins.str
+    source_epoch: _builtins.int
+    source_version: _builtins.int
+    """0: nothing was ever decided about the person."""
+    def __init__(
+        self,
+        *,
+        person_id: _builtins.str = ...,
+        source: _builtins.str = ...,
+        source_epoch: _builtins.int = ...,
+        source_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["person_id", b"person_id", "source", b"source", "source_epoch", b"source_epoch", "source_version", b"source_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StandingRestated: _TypeAlias = StandingRestated  # noqa: Y015
+
+@_typing.final
 class ConversationEvaluated(_message.Message):
     """The conversation's waits take account of this many facts of the streams of its two people."""
 
