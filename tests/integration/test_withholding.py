@@ -169,6 +169,19 @@ async def test_a_suspension_that_its_restored_source_lost_is_undone(world: Messa
     assert await world.seen("c", "t", by_client=False) == ([1] if again else [1, 2, 3])
 
 
+async def test_a_suspension_that_its_restored_source_states_anew_searches_nothing_again(world: MessagingWorld) -> None:
+    decided_at = await slipped_in(world)
+    await world.run(world.suspension("c", 7, decided_at))
+    await world.react()
+    searched = await world.facts(GapSearched)
+    await world.run(world.suspension("c", 3, decided_at, epoch=2))
+    await world.react()
+    assert await world.facts(GapSearched) == searched
+    await world.run(world.reinstatement("c", 4, world.clock.now(), epoch=2))
+    await world.react()
+    assert await world.seen("c", "t", by_client=False) == [1, 2, 3]
+
+
 async def test_what_ends_a_suspension_by_time_gives_nothing_back(world: MessagingWorld) -> None:
     decided_at = await slipped_in(world)
     await world.run(world.suspension("c", 1, decided_at))
