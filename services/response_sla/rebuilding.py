@@ -13,6 +13,7 @@ from typing import Any
 
 import asyncpg
 
+from holdspace.kernel.v1 import gate_pb2
 from holdspace.messaging.v1 import events_pb2 as messaging_events_pb2
 from holdspace.messaging.v1.events_pb2 import MessageSent
 from holdspace.moderation.v1 import events_pb2 as moderation_events_pb2
@@ -41,7 +42,7 @@ from services.response_sla.domain.wait import Parties
 from services.response_sla.domain.waits import waits
 from services.response_sla.reactions import CONSUMERS, facts, join_notes, standings
 
-OWN = FactTypes(private_pb2)
+OWN = FactTypes(gate_pb2, private_pb2)
 FOREIGN = FactTypes(messaging_events_pb2, moderation_events_pb2)
 FOLDS: Mapping[str, Fold[Any]] = {"conversation-": CONVERSATION, "person-": PERSON, STREAM: POLICIES}
 HEAD = "select coalesce(max(position), 0) from facts"

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from holdspace.kernel.v1 import gate_pb2
 from holdspace.response_sla.v1 import private_pb2
 from kernel.facts import FactTypes, instant
 from kernel.folded import Fold
@@ -18,7 +19,7 @@ from services.response_sla.domain.waits import waits
 CONVERSATIONS_AT_ONCE = 50
 SIDES = ("client_id", "therapist_id")
 
-TYPES = FactTypes(private_pb2)
+TYPES = FactTypes(gate_pb2, private_pb2)
 
 
 async def waits_under(queries: Queries, therapist_id: str, position: int, policies: Policies) -> list[Wait]:

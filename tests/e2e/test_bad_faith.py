@@ -41,7 +41,7 @@ async def test_bad_faith_brings_the_reporters_wait_back_although_a_person_had_co
         return (figures.all.excluded, figures.all.voided, figures.all.open) == (excluded, 0, open_)
 
     async def all_measures_noted() -> bool:
-        facts = await platform.facts("response_sla", f"client-{client}")
+        facts = await platform.facts("response_sla", f"person-{client}")
         return sum(fact.type.endswith(".StandingNoted") for fact in facts) == 3
 
     await eventually(all_measures_noted)

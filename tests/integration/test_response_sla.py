@@ -27,7 +27,6 @@ from holdspace.moderation.v1.events_pb2 import (
     ClientSuspended,
     ReportDecided,
 )
-from holdspace.response_sla.v1 import private_pb2
 from holdspace.response_sla.v1.private_pb2 import (
     RESPONSE_KIND_FIRST,
     RESPONSE_KIND_NEXT,
@@ -54,10 +53,11 @@ from holdspace.response_sla.v1.service_pb2 import (
 from holdspace.response_sla.v1.service_pb2_grpc import ResponseSlaServiceStub
 from infra.database import prepare
 from infra.local.servers import Servers
-from kernel.facts import FactTypes, timestamp
+from kernel.facts import timestamp
 from kernel.gates import phase
 from kernel.rebuild import rebuild
 from services.response_sla.projections import READ_MODEL
+from services.response_sla.wiring import RESPONSE_SLA
 from tests.calls import fresh, refused
 from tests.integration.elsewhere import Elsewhere, Said, by_messaging, by_moderation, elsewhere
 from tests.reference import straight_line
@@ -643,7 +643,7 @@ async def test_another_process_rebuilds_the_figures_from_the_facts_to_the_same_d
     before = await figures(stub, pairs[0].therapist)
     await prepare(module_database_url)  # A copied database does not have the grants of the one it was copied from.
     rebuilt = await rebuild(
-        module_database_url, "response_sla", READ_MODEL, FactTypes(private_pb2), lambda position, head: None
+        module_database_url, "response_sla", READ_MODEL, RESPONSE_SLA.own_facts, lambda position, head: None
     )
     assert rebuilt.rebuilt_digest == rebuilt.live_digest
     assert rebuilt.position >= before.basis.position
