@@ -9,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+from hypothesis import settings
 
 from infra import topics
 from infra.database import SERVICES, prepare
@@ -16,6 +17,10 @@ from infra.local import keys
 from infra.local import servers as local_servers
 from infra.local.servers import Servers
 from kernel.migrate import migrate
+
+# How long an example takes says how busy the machine is, and nothing about the product.
+settings.register_profile("holdspace", deadline=None)
+settings.load_profile("holdspace")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 
 import pytest
 
@@ -114,3 +115,9 @@ def test_a_metric_nobody_declared_is_found() -> None:
     declared = {"holdspace_appends", "holdspace_grpc_call_seconds"}
     asked = "rate(holdspace_appends_total[5m]) + holdspace_grpc_call_seconds_bucket + holdspace_apends_total"
     assert undeclared(asked, declared) == {"holdspace_apends_total"}
+
+
+def test_no_file_holds_the_marks_of_a_merge() -> None:
+    tracked = subprocess.run(["git", "grep", "-lE", "^(<{7}|>{7}) "], cwd=ROOT, capture_output=True, text=True)
+    assert tracked.returncode in (0, 1, 128), tracked.stderr  # 128: not a clone
+    assert tracked.stdout.split() == []

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given as for_all
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from holdspace.moderation.v1 import events_pb2, private_pb2
@@ -168,7 +167,6 @@ CLOCKS = ((timedelta(), "UTC"), (timedelta(days=-9_000), "Asia/Kathmandu"), (tim
 
 
 @pytest.mark.rule("MO1")
-@settings(deadline=None)
 @for_all(histories())
 def test_a_history_is_decided_and_folded_to_the_same_bytes_on_any_clock(history: list[tuple[Any, ...]]) -> None:
     decided, folded = [], []
@@ -220,7 +218,6 @@ def test_the_policy_takes_no_measure_without_its_grounds(history: list[tuple[Any
 
 
 @pytest.mark.rule("MO4.i")
-@settings(deadline=None)  # Says nothing about time, and a busy machine takes 30 times as long.
 @for_all(histories())
 def test_the_policy_suspends_by_no_report_twice_before_a_person_decided_about_it(
     history: list[tuple[Any, ...]],
@@ -237,7 +234,6 @@ def test_the_policy_suspends_by_no_report_twice_before_a_person_decided_about_it
 
 
 @pytest.mark.rule("MO4.i")
-@settings(deadline=None)  # As above.
 @for_all(histories())
 def test_the_policy_takes_no_measure_by_what_was_open_when_a_person_took_or_reversed_one(
     history: list[tuple[Any, ...]],

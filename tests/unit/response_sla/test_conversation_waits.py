@@ -108,7 +108,6 @@ def test_an_evaluation_before_any_message_states_nothing() -> None:
 
 
 @pytest.mark.rule("SL8.a")
-@settings(deadline=None)
 @given(st.data(), pasts())
 def test_any_order_and_number_of_arrivals_gives_the_same_waits(data: st.DataObject, past: Past) -> None:
     messages = data.draw(st.permutations([*past.messages, *past.messages[:3]]))
@@ -140,7 +139,7 @@ def is_about_therapist(item: PersonInput) -> bool:
 
 
 @pytest.mark.rule("SL8")
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(arrivals_of(), st.booleans())
 def test_after_every_arrival_the_waits_stated_are_those_of_everything_known(
     arriving: list[SentMessage | PersonInput], is_evaluated_at_once: bool
@@ -160,7 +159,6 @@ def test_after_every_arrival_the_waits_stated_are_those_of_everything_known(
 
 
 @pytest.mark.rule("SL6")
-@settings(deadline=None)
 @given(arrivals_of())
 def test_the_last_fact_about_a_wait_is_the_wait(arriving: list[SentMessage | PersonInput]) -> None:
     arrivals = Arrivals()

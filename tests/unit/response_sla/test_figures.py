@@ -5,7 +5,7 @@ from datetime import timedelta
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.response_sla.domain.figures import Figures, figures, nearest_rank
@@ -111,7 +111,6 @@ def test_times_are_cut_to_the_millisecond() -> None:
 
 
 @pytest.mark.rule("SL7")
-@settings(deadline=None)
 @given(pasts(), hours, hours, hours)
 def test_the_parts_sum_to_the_whole(past: Past, start: int, end: int, as_of: int) -> None:
     found = waits(PARTIES, past.inputs, POLICIES)
@@ -126,7 +125,6 @@ def test_the_parts_sum_to_the_whole(past: Past, start: int, end: int, as_of: int
 
 
 @pytest.mark.rule("SL9")
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 10**12)), st.integers(1, 100))
 def test_a_percentile_is_the_smallest_value_that_enough_of_the_values_do_not_exceed(
     values: list[int], percent: int
@@ -137,7 +135,6 @@ def test_a_percentile_is_the_smallest_value_that_enough_of_the_values_do_not_exc
 
 
 @pytest.mark.rule("SL9")
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 10**12), min_size=1), st.integers(1, 100))
 def test_a_percentile_is_the_nearest_rank_of_the_sorted_values(values: list[int], percent: int) -> None:
     rank = math.ceil(Fraction(percent, 100) * len(values))

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 from hypothesis import given as drawn
-from hypothesis import settings
 
 from services.response_sla.domain.timeline import timeline
 from services.response_sla.domain.wait import Answered
@@ -84,7 +83,6 @@ def test_a_reply_by_a_clock_that_is_behind_ends_the_wait_at_the_time_it_opened()
 
 
 @pytest.mark.rule("PL9", "SL9")
-@settings(deadline=None)
 @drawn(pasts())
 def test_no_clock_makes_a_response_time_negative_or_the_order_go_back(past: Past) -> None:
     ahead = [replace(m, at=hour(10), imported=False) if m.sequence % 3 == 0 else m for m in past.messages]

@@ -158,7 +158,7 @@ def restored_pasts(draw: st.DrawFn) -> tuple[list[SentMessage | PersonInput], In
 
 
 @pytest.mark.rule("SL8")
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(restored_pasts())
 def test_whatever_way_the_facts_of_all_epochs_arrive_the_waits_are_those_of_the_surviving_history(
     restored_past: tuple[list[SentMessage | PersonInput], Inputs],

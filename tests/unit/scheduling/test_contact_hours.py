@@ -62,7 +62,7 @@ def is_on(weekly: Weekly, reading: datetime) -> bool:
 
 
 @pytest.mark.rule("SC1")
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(PLACES), st.integers(-36 * 60, 12 * 60), st.lists(WEEKLY, min_size=1, max_size=8), st.data())
 @example(PLACES[0], -120, [Weekly(WEEKDAY_SUNDAY, 150, 240)], None)
 @example(PLACES[1], -120, [Weekly(WEEKDAY_SUNDAY, 90, 150), Weekly(WEEKDAY_SUNDAY, 150, 180)], None)
