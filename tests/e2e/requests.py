@@ -15,7 +15,11 @@ def well_formed(descriptor: Descriptor, *, person: str = "somebody", persons: fr
     for field in descriptor.fields:
         declared = field.GetOptions().Extensions[input_option]
         if declared.id or field.name in persons:
-            setattr(request, field.name, person if field.name in persons else f"{field.name}-1")
+            value = person if field.name in persons else f"{field.name}-1"
+            if field.is_repeated:
+                getattr(request, field.name).append(value)
+            else:
+                setattr(request, field.name, value)
         elif declared.required or field.name == "messages":
             _fill(request, field, person, persons)
     return request

@@ -244,7 +244,7 @@ BAD: dict[str, tuple[Callable[[str, Token], Message], str]] = {
     "garbage": (lambda c, _: submit(c, "x.y.z"), WRONG),
     "no signature": (lambda c, token: submit(c, token().rpartition(".")[0] + "."), WRONG),
     "a token about another": (lambda c, token: submit(c, token(client_id="another")), WRONG),
-    "a token that ran out": (lambda c, token: submit(c, token(lifetime_seconds=-1)), WRONG),
+    "a token that ran out": (lambda c, token: submit(c, token(lifetime_seconds=-60)), WRONG),
     "an old result": (lambda c, token: submit(c, token(result_lifetime_seconds=-1)), f"{FAILED} RESULT_EXPIRED token"),
     "a low level": (lambda c, token: submit(c, token(assurance_level="LOW")), f"{FAILED} ASSURANCE_TOO_LOW token"),
     "a malformed client": (lambda _, token: submit("c\0", token()), f"{INVALID} FIELD_MALFORMED client_id"),

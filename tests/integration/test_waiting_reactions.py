@@ -1,43 +1,45 @@
 """A reaction that reads rows waits until they are there, and its role goes on; and a role does not look for nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from holdspace.kernel.v1.envelope_pb2 import Envelope
-from holdspace.kernel.v1.gate_pb2 import GateCopied, Phase
-from holdspace.moderation.v1.events_pb2 import ClientSuspended
+from holdspace.messaging.v1.private_pb2 import GapSearched, MeasuresLifted
 from infra.database import prepare
 from kernel.background import AtMostEvery
 from kernel.errors import StoreUnavailable
 from kernel.own_facts import OwnFact
 from kernel.queries import Queries
 from kernel.rebuild import ensure, reader
-from services.messaging.messages import Messages
+from kernel.routes import Command
+from services.messaging.gap import Gaps
 from services.messaging.projections import READ_MODEL
-from services.messaging.reactions import hold_back_or_give_back
+from services.messaging.reactions import restore, withhold
 from services.messaging.wiring import MESSAGING
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 POSITION = 7
 
 
-def a_suspension() -> OwnFact:
-    copied = GateCopied(
-        gate="standing",
-        subject="client-1",
-        source_type=ClientSuspended.DESCRIPTOR.full_name,
-        phases=[Phase(state="SUSPENDED", closed=True)],
-    )
-    copied.decided_at.FromDatetime(NOW)
-    return OwnFact(POSITION, "gate-standing-client-1", 1, NOW, Envelope(), copied)
+def a_lift() -> OwnFact:
+    lifted = MeasuresLifted(person_id="client-1")
+    lifted.lift.decided_at.FromDatetime(NOW)
+    return OwnFact(POSITION, "person-client-1", 1, NOW, Envelope(), lifted)
 
 
-def messages(queries: Queries) -> Messages:
-    return Messages(queries, MESSAGING.own_facts)
+def a_search() -> OwnFact:
+    searched = GapSearched(person_id="client-1", down_to=POSITION)
+    searched.measure.decided_at.FromDatetime(NOW)
+    return OwnFact(POSITION, "person-client-1", 1, NOW, Envelope(), searched)
+
+
+def waiting(queries: Queries) -> Sequence[Awaitable[Sequence[Command]]]:
+    gaps = Gaps(queries, MESSAGING.own_facts)
+    return [withhold(queries, gaps, a_search(), NOW), restore(queries, a_lift(), NOW)]
 
 
 @pytest.fixture
@@ -55,23 +57,24 @@ async def queries(database_url: str) -> AsyncIterator[Queries]:
 async def test_what_slipped_in_is_looked_for_once_the_read_model_has_reached_the_suspension(
     queries: Queries, database_url: str
 ) -> None:
-    reacting = asyncio.create_task(hold_back_or_give_back(queries, messages(queries), a_suspension(), NOW))
+    reacting = [asyncio.ensure_future(each) for each in waiting(queries)]
     await asyncio.sleep(0.1)
-    assert not reacting.done()
+    assert not any(each.done() for each in reacting)
 
     projection = await reader(database_url, "messaging", "messaging_read")
     await projection.execute("update read_model_checkpoint set position = $1", POSITION)
     await projection.close()
 
-    assert list(await reacting) == []
+    assert [list(await each) for each in reacting] == [[], []]
 
 
 async def test_a_reaction_gives_up_on_a_read_model_that_stays_behind(
     queries: Queries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kernel.queries.REACTION_SECONDS_MAX", 0.05)
-    with pytest.raises(StoreUnavailable):
-        await hold_back_or_give_back(queries, messages(queries), a_suspension(), NOW)
+    for reacting in waiting(queries):
+        with pytest.raises(StoreUnavailable):
+            await reacting
 
 
 class Steps:
