@@ -24,6 +24,14 @@ async def refused(call: Awaitable[Any]) -> tuple[str, str, str]:
     return (caught.value.code().name, *reason_of(caught.value))
 
 
+async def answered(call: Awaitable[Any]) -> Any:
+    """Returns a call's answer, or as `refused` when it is refused. Any other failure is raised."""
+    try:
+        return await call
+    except grpc.aio.AioRpcError as error:
+        return (error.code().name, *reason_of(error))
+
+
 async def count_facts(database_url: str, service: str) -> int:
     """Returns how many facts of a service's store came from calls. What it does by itself goes on meanwhile."""
     connection = await asyncpg.connect(database_url, server_settings={"role": f"{service}_api"})

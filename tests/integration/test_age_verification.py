@@ -37,7 +37,7 @@ from holdspace.age_verification.v1.service_pb2_grpc import AgeVerificationServic
 from infra.local import keys
 from infra.local.servers import Servers
 from kernel.facts import open_envelope
-from tests.calls import count_facts, fresh, refused
+from tests.calls import answered, count_facts, fresh, refused
 from tests.running import ServiceProcess
 
 RIGHTS = tuple(f"age_verification.{name}" for name in ("verify", "revoke", "reverse", "read"))
@@ -133,8 +133,13 @@ async def test_of_fifty_clients_who_hand_in_one_receipt_at_once_one_is_assured(s
         submit(name, keys.mint_age_token(credentials, client_id=name, over_18=True, receipt=receipt))
         for name in clients
     ]
-    told = await asyncio.gather(*map(stub.SubmitProviderToken, asked), return_exceptions=True)
-    assert sum(not isinstance(answer, Exception) for answer in told) == 1
+    answers = await asyncio.gather(*(answered(stub.SubmitProviderToken(one)) for one in asked))
+    assured = [name for name, answer in zip(clients, answers, strict=True) if not isinstance(answer, tuple)]
+    losers = [answer for answer in answers if isinstance(answer, tuple)]
+    assert losers == [("ALREADY_EXISTS", "RECEIPT_USED", "")] * 49
+    for name in clients:
+        state = (await status(stub, name)).state
+        assert state == (AGE_STATE_ASSURED if name in assured else AGE_STATE_UNKNOWN)
 
 
 @pytest.mark.rule("PL4")

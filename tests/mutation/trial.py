@@ -5,8 +5,6 @@ mutant. There, a function's code is replaced where it stands, so that whoever ho
 change outside functions takes effect when its module is imported, so its process imports the service anew.
 """
 
-import importlib
-import inspect
 import json
 import os
 import resource
@@ -19,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from importlib.machinery import SourceFileLoader
-from types import CodeType, FrameType, FunctionType
+from types import CodeType, FrameType
 from typing import Any
 
 import pytest
@@ -27,6 +25,7 @@ from _pytest.runner import runtestprotocol
 from hypothesis import HealthCheck, settings
 
 from tests.mutation.changes import Mutant
+from tests.mutation.patching import function_of, replace_code
 
 EXAMPLES_MAX = 30  # of each property: enough to kill what any of them kills, at the cost of what only rare ones do
 CPU_SECONDS = 10  # beyond what the tests take unchanged; a mutant that needs more never ends
@@ -41,6 +40,10 @@ settings.register_profile(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
+
+
+Line = tuple[str, int]
+"""A file and a line of it."""
 
 
 class Outcome(Enum):
@@ -62,6 +65,10 @@ class Trial:
     mutant: Mutant
     code: CodeType
 
+    @property
+    def lines(self) -> list[Line]:
+        return [(self.file, line) for line in range(self.mutant.first, self.mutant.last + 1)]
+
 
 def arguments(tests: Sequence[str]) -> list[str]:
     quiet = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:logging", "--no-header", "--no-summary"]
@@ -70,12 +77,14 @@ def arguments(tests: Sequence[str]) -> list[str]:
 
 @dataclass(slots=True)
 class Warm:
-    """A pytest plugin that runs trials of functions in place of a second run. `outcomes`: by place in `trials`."""
+    """A pytest plugin that runs trials of functions in place of a second run. It tells what it finds out: first a file
+    with the ids of the tests that reach it, the quickest first, then a trial's place and outcome.
+    """
 
     trials: Sequence[Trial]
     jobs: int
-    said: Callable[[int, Outcome], None]
-    reached: dict[tuple[str, int], set[int]] = field(default_factory=lambda: defaultdict(set))
+    tell: Callable[[str | int, Any], None]
+    reached: dict[Line, set[int]] = field(default_factory=lambda: defaultdict(set))
     seconds: list[float] = field(default_factory=list)
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -83,15 +92,18 @@ class Warm:
             raise TestsFail("not collected")
         _fewer_examples(session.items)
         self._run_once(session.items)
+        for file in {trial.file for trial in self.trials}:
+            lines = [line for line in self.reached if line[0] == file]
+            self.tell(file, [item.nodeid for item in self._reaching(session.items, lines)])
         running: dict[int, int] = {}
         for number, trial in enumerate(self.trials):
             while len(running) >= self.jobs:
                 self._await_one(running)
-            items = self._reaching(session.items, trial)
+            items = self._reaching(session.items, trial.lines)
             if items:
                 running[_forked(lambda trial=trial, items=items: _passes(trial, items), self._limit(items))] = number
             else:
-                self.said(number, Outcome.SURVIVED)
+                self.tell(number, Outcome.SURVIVED.value)
         while running:
             self._await_one(running)
         return True
@@ -108,10 +120,9 @@ class Warm:
             for line in reached:
                 self.reached[line].add(number)
 
-    def _reaching(self, items: Sequence[pytest.Item], trial: Trial) -> list[pytest.Item]:
-        """Returns the tests that reach the changed statement, the quickest first."""
-        lines = range(trial.mutant.first, trial.mutant.last + 1)
-        found = set().union(*(self.reached.get((trial.file, line), ()) for line in lines))
+    def _reaching(self, items: Sequence[pytest.Item], lines: Sequence[Line]) -> list[pytest.Item]:
+        """Returns the tests that reach any of the lines, the quickest first."""
+        found = set().union(*(self.reached.get(line, ()) for line in lines))
         return [items[number] for number in sorted(found, key=lambda number: self.seconds[number])]
 
     def _limit(self, items: Sequence[pytest.Item]) -> float:
@@ -119,7 +130,7 @@ class Warm:
 
     def _await_one(self, running: dict[int, int]) -> None:
         pid, outcome = _ended()
-        self.said(running.pop(pid), outcome)
+        self.tell(running.pop(pid), outcome.value)
 
 
 def fresh(trial: Trial, tests: Sequence[str]) -> Outcome:
@@ -171,40 +182,10 @@ def _passes(trial: Trial, items: Sequence[pytest.Item]) -> bool:
     return True
 
 
-def replace_code(module: str, function: str, code: CodeType) -> None:
-    """Gives a function the code that it has in the changed module. Raises KeyError when there is no such function."""
-    found = function_of(module, function)
-    if found is None:
-        raise KeyError(f"{module}.{function}")
-    found.__code__ = _code_of(code, function)
-
-
-def function_of(module: str, function: str) -> FunctionType | None:
-    """Returns a function by its qualified name, none where its code alone cannot be replaced."""
-    found: Any = importlib.import_module(module)
-    for name in function.split("."):
-        found = inspect.getattr_static(found, name, None)
-    if isinstance(found, property):
-        found = found.fget
-    elif isinstance(found, staticmethod | classmethod):
-        found = found.__func__
-    return found if isinstance(found, FunctionType) and not found.__code__.co_freevars else None
-
-
-def _code_of(code: CodeType, function: str) -> CodeType:
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            if constant.co_qualname == function:
-                return constant
-            if function.startswith(f"{constant.co_qualname}."):
-                return _code_of(constant, function)
-    raise KeyError(function)
-
-
 @contextmanager
-def _lines(files: set[str]) -> Iterator[set[tuple[str, int]]]:
+def _lines(files: set[str]) -> Iterator[set[Line]]:
     """Notes which lines of the files run meanwhile, in this thread."""
-    reached: set[tuple[str, int]] = set()
+    reached: set[Line] = set()
 
     def line(frame: FrameType, event: str, _: object) -> Any:
         reached.add((frame.f_code.co_filename, frame.f_lineno))
@@ -251,15 +232,22 @@ def _ended() -> tuple[int, Outcome]:
 
 def tried(trials: Sequence[Trial], tests: Sequence[str], jobs: int) -> Mapping[int, Outcome]:
     """Tries mutants against the tests of their service, those of functions first. Raises TestsFail."""
-    outcomes = dict(_tried_warm(trials, tests, jobs))
+    outcomes: dict[int, Outcome] = {}
+    reaching: dict[str, Sequence[str]] = {}
+    for of, told in _told_warm(trials, tests, jobs):
+        if isinstance(of, str):
+            reaching[of] = told
+        else:
+            outcomes[of] = Outcome(told)
     for number, trial in enumerate(trials):
         if number not in outcomes:
-            outcomes[number] = fresh(trial, tests)
+            # No test reaches a line of a module that only has numbers: all of them may show.
+            outcomes[number] = fresh(trial, reaching.get(trial.file) or tests)
     return outcomes
 
 
-def _tried_warm(trials: Sequence[Trial], tests: Sequence[str], jobs: int) -> Iterator[tuple[int, Outcome]]:
-    """Yields what becomes of those whose functions can be replaced. The service is imported in a process of its own."""
+def _told_warm(trials: Sequence[Trial], tests: Sequence[str], jobs: int) -> Iterator[tuple[str | int, Any]]:
+    """Yields what `Warm` tells. The service is imported in a process of its own."""
     reading, writing = os.pipe()
     pid = os.fork()
     if not pid:
@@ -272,9 +260,7 @@ def _tried_warm(trials: Sequence[Trial], tests: Sequence[str], jobs: int) -> Ite
             os._exit(code)
     os.close(writing)
     with os.fdopen(reading) as told:
-        for line in told:
-            number, outcome = json.loads(line)
-            yield number, Outcome(outcome)
+        yield from map(json.loads, told)
     _, status = os.waitpid(pid, 0)
     if status:
         raise TestsFail(" ".join(tests))
@@ -283,9 +269,9 @@ def _tried_warm(trials: Sequence[Trial], tests: Sequence[str], jobs: int) -> Ite
 def _warm(trials: Sequence[Trial], tests: Sequence[str], jobs: int, told: Any) -> int:
     numbers = [n for n, trial in enumerate(trials) if function_of(trial.module, trial.mutant.function)]
 
-    def said(place: int, outcome: Outcome) -> None:
-        told.write(json.dumps([numbers[place], outcome.value]) + "\n")
+    def tell(of: str | int, what: Any) -> None:
+        told.write(json.dumps([of if isinstance(of, str) else numbers[of], what]) + "\n")
         told.flush()
 
-    plugin = Warm([trials[number] for number in numbers], jobs, said)
+    plugin = Warm([trials[number] for number in numbers], jobs, tell)
     return int(pytest.main(arguments(tests), plugins=[plugin]))

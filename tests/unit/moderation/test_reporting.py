@@ -1,7 +1,5 @@
 """What reports and first contacts lead to under the default policy."""
 
-from dataclasses import replace
-
 import pytest
 
 from kernel.gates import Gate, Span, spans_of
@@ -309,10 +307,3 @@ def test_reports_that_wait_never_keep_a_graver_one_out() -> None:
     mixed = (*harassment[2:], *spam[:2])
     given(*mixed).when(report("more", HARASSMENT)).then(*reported("more", HARASSMENT))
     given(*mixed).when(report("more", SPAM)).refused("OPEN_REPORTS_TOO_MANY", "reporter_id")
-
-
-@pytest.mark.rule("MO4")
-def test_another_policy_is_other_numbers() -> None:
-    strict = replace(DEFAULT, version="strict-1", brake=replace(DEFAULT.brake, score=1_000, reporters=1))
-    decision = given(contact_seen("t1")).when(replace(report("r1", SPAM), policy=strict)).decision()
-    assert [getattr(fact, "policy_version", "") for fact in decision.facts] == ["", "", "strict-1"]

@@ -8,8 +8,8 @@ import pytest
 
 from tests.mutation import results
 from tests.mutation.changes import compiled, mutants
+from tests.mutation.patching import replace_code
 from tests.mutation.results import Found, Survivor
-from tests.mutation.trial import replace_code
 
 SOURCE = '''
 """Not changed."""

@@ -139,11 +139,30 @@ def test_a_boundary_in_the_skipped_hour_is_where_the_clocks_go_forward() -> None
 
 
 @pytest.mark.rule("SC1")
+def test_a_boundary_where_the_clocks_begin_to_skip_is_where_they_go_forward() -> None:
+    forward = at(BERLIN, SPRING, "03:00")
+    since = ContactHours(BERLIN, (Weekly(WEEKDAY_SUNDAY, 120, 240),))
+    assert since.between(forward, forward + MINUTE) == [(forward, forward + HOUR)]
+
+
+@pytest.mark.rule("SC1")
 def test_a_boundary_in_the_repeated_hour_is_its_first_pass() -> None:
     first, second = at(BERLIN, AUTUMN, "02:30"), at(BERLIN, AUTUMN, "02:30", fold=1)
     assert second - first == HOUR
     since = ContactHours(BERLIN, (Weekly(WEEKDAY_SUNDAY, 150, 180),))
     assert since.between(first, second) == [(first, first + 1.5 * HOUR)]
+
+
+@pytest.mark.rule("SC1")
+def test_the_contact_times_of_an_interval_are_those_that_share_a_minute_with_it_and_not_those_that_touch_it() -> None:
+    hours = ContactHours(BERLIN, (Weekly(WEEKDAY_MONDAY, 9 * 60, 12 * 60), Weekly(WEEKDAY_MONDAY, 13 * 60, 17 * 60)))
+    nine, noon, one, five = (at(BERLIN, MONDAY, clock) for clock in ("09:00", "12:00", "13:00", "17:00"))
+    assert hours.between(noon, one) == []
+    assert hours.between(nine - HOUR, nine) == []
+    assert hours.between(five, five + HOUR) == []
+    assert hours.between(noon - MINUTE, one) == [(nine, noon)]
+    assert hours.between(noon, one + MINUTE) == [(one, five)]
+    assert hours.between(nine, five) == [(nine, noon), (one, five)]
 
 
 def test_without_hours_nothing_is_covered() -> None:

@@ -9,6 +9,7 @@ from kernel.store.interface import RangeClaim
 from services.scheduling.app import BOOKING
 from services.scheduling.domain import booking as domain
 from services.scheduling.domain.booking import HoldSlot
+from services.scheduling.domain.policy import BookingPolicy
 from services.scheduling.settings import Settings
 from tests.sentences import START, Sentences
 from tests.unit.scheduling.booked import ENDS, GOOD, STARTS, WORKS
@@ -47,3 +48,14 @@ def test_a_buffer_that_is_no_time_within_a_day_is_refused(monkeypatch: pytest.Mo
     monkeypatch.setenv("HOLDSPACE_BUFFER_MINUTES", minutes)
     with pytest.raises(WrongSetting, match="HOLDSPACE_BUFFER_MINUTES"):
         load(Settings)
+
+
+def test_a_practice_that_sets_no_numbers_books_by_these() -> None:
+    assert BookingPolicy() == BookingPolicy(
+        hold_for=timedelta(minutes=10),
+        shortest=timedelta(minutes=15),
+        longest=timedelta(hours=4),
+        furthest=timedelta(days=366),
+        buffer=timedelta(minutes=10),
+        start_early=timedelta(minutes=10),
+    )

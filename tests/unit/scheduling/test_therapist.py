@@ -84,6 +84,12 @@ OLD_NAMES = ["US/Pacific", "GB", "EST5EDT", "Etc/GMT+5", "Asia/Calcutta"]
 
 
 @pytest.mark.rule("SC1")
+def test_a_range_may_begin_with_the_day_and_end_with_it() -> None:
+    hours = ContactHours("Europe/Berlin", (Weekly(WEEKDAY_MONDAY, 0, 1440), Weekly(WEEKDAY_FRIDAY, 1439, 1)))
+    [published] = PUBLISHING.given(ENROLLED).when(replace(PUBLISH, hours=hours)).decision().facts
+    assert [(r.start_minute, r.end_minute) for r in published.ranges] == [(0, 1440), (1439, 1)]  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "Europe/Amsterdam", "America/Argentina/Ushuaia", "UTC", "Etc/UTC"])
 def test_the_zone_of_a_place_is_taken(zone: str) -> None:
     hours = replace(HOURS, time_zone=zone)
