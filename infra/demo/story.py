@@ -23,7 +23,7 @@ from holdspace.response_sla.v1.service_pb2 import GetFiguresRequest, GetProgress
 from holdspace.scheduling.v1.service_pb2 import BookingStatus, ListBookingsRequest
 from infra.demo.history import history
 from infra.demo.screen import Screen
-from infra.demo.world import World, first_refusal, fresh, refusal, tomorrow, until
+from infra.demo.world import Ask, World, first_refusal, fresh, refusal, tomorrow, until
 
 THERAPISTS = 12
 REPORTERS = 3
@@ -95,7 +95,7 @@ class Story:
         self.screen.act("One client, a dozen therapists", "Free messages before any commitment, and two bookings.")
         began = asyncio.get_running_loop().time()
         for therapist in self.therapists:
-            await until(lambda therapist=therapist: self.world.write(self.abuser, therapist))  # type: ignore[misc]  # mypy does not infer a lambda's default
+            await until(self.world.write(self.abuser, therapist))
         took = (asyncio.get_running_loop().time() - began) * 1000
         self.screen.line(f"{self.abuser} wrote to {THERAPISTS} therapists in {took:.0f} ms")
         await self.world.prove_age(self.abuser)
@@ -117,7 +117,7 @@ class Story:
         self.screen.act("Under age", "No session happens without a valid over-18 result.")
         minor = self.world.person("minor")
         await self.world.prove_age(minor, over_18=False)
-        held = await until(lambda: self.world.hold(minor, self.therapists[4], tomorrow(11)))
+        held = await until(self.world.hold(minor, self.therapists[4], tomorrow(11)))
         reason = await refusal(self.world.confirm(minor, held.booking_id))
         self.screen.line(f"booking of {minor}: {reason}")
         self.screen.expect(reason == "AGE_NOT_ASSURED", "the booking was refused at its confirmation")
@@ -156,7 +156,7 @@ class Story:
             request = ReportClientRequest(
                 request_id=fresh(), reporter_id=reporter, client_id=self.abuser, severity=SEVERITY_HARASSMENT
             )
-            told = await until(lambda request=request: self.world.callers.moderation.ReportClient(request))  # type: ignore[misc]  # as above
+            told = await until(Ask(self.world.callers.moderation.ReportClient, request))
             self.screen.line(f"report of {reporter} accepted; the client is now {name_of(State, told.client_state)}")
         # A report scores once moderation has seen that the client wrote to the reporter: usually long before.
         state = told.client_state
@@ -226,7 +226,7 @@ class Story:
         loop = asyncio.get_running_loop()
         await self.world.callers.moderation.ReinstateClient(request)
         began = loop.time()
-        await until(lambda: self.world.write(self.abuser, self.therapists[5]))
+        await until(self.world.write(self.abuser, self.therapists[5]), also=["SENDER_SUSPENDED"])
         self.screen.line(f"the client writes again, {(loop.time() - began) * 1000:.0f} ms after the answer")
         standing = await self.world.callers.moderation.GetClientStanding(
             GetClientStandingRequest(client_id=self.abuser)

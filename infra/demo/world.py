@@ -3,7 +3,7 @@
 import asyncio
 import random
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,7 +31,34 @@ IMPORT_LINES_MAX = 500
 PAUSE_SECONDS = 0.005
 PATIENCE_SECONDS = 20.0
 
+PASSING = frozenset(
+    {
+        "NOT_YET_VISIBLE",
+        "STORE_UNAVAILABLE",
+        "CONTENDED",
+        "OVERLOADED",
+        "GATE_STALE",
+        "DRAINING",
+        # What another service decided is still on its way.
+        "THERAPIST_UNKNOWN",
+        "REPORTER_UNKNOWN",
+        "AGE_NOT_ASSURED",
+    }
+)
+"""Reasons that time alone ends, so that the same request may be repeated."""
+
 Call = Callable[[], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One intention: a request with one id. It is sent when awaited, and sent again each time it is awaited again."""
+
+    call: Callable[[Any], Awaitable[Any]]
+    request: Any
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self.call(self.request).__await__()
 
 
 def fresh() -> str:
@@ -80,7 +107,7 @@ class World:
             imported, revision = imported + told.imported, told.revision
         return imported, revision
 
-    def write(self, client: str, therapist: str, sender: str = "") -> Awaitable[Any]:
+    def write(self, client: str, therapist: str, sender: str = "") -> Ask:
         """A message that expects a reply; the platform sees its size and nothing else."""
         request = SendMessageRequest(
             request_id=fresh(),
@@ -91,8 +118,7 @@ class World:
             expects=EXPECTATION_REPLY,
             kind=MESSAGE_KIND_TEXT,
         )
-        sending: Awaitable[Any] = self.callers.messaging.SendMessage(request)
-        return sending
+        return Ask(self.callers.messaging.SendMessage, request)
 
     async def open_all_week(self, therapist: str) -> None:
         """Contact hours around the clock, so that the demo works at any hour it is started."""
@@ -101,14 +127,14 @@ class World:
         request = PublishContactHoursRequest(
             request_id=fresh(), therapist_id=therapist, time_zone="Europe/Berlin", ranges=ranges
         )
-        await until(lambda: self.callers.scheduling.PublishContactHours(request))
+        await until(Ask(self.callers.scheduling.PublishContactHours, request))
 
     async def prove_age(self, client: str, *, over_18: bool = True) -> None:
         token = keys.mint_age_token(self.data, client_id=client, over_18=over_18)
         request = SubmitProviderTokenRequest(request_id=fresh(), client_id=client, token=token)
         await self.callers.age_verification.SubmitProviderToken(request)
 
-    def hold(self, client: str, therapist: str, starts_at: datetime) -> Awaitable[Any]:
+    def hold(self, client: str, therapist: str, starts_at: datetime) -> Ask:
         ends_at = starts_at + timedelta(minutes=50)
         request = HoldSlotRequest(
             request_id=fresh(),
@@ -117,18 +143,16 @@ class World:
             starts_at=timestamp(starts_at),
             ends_at=timestamp(ends_at),
         )
-        holding: Awaitable[Any] = self.callers.scheduling.HoldSlot(request)
-        return holding
+        return Ask(self.callers.scheduling.HoldSlot, request)
 
-    def confirm(self, client: str, booking_id: str) -> Awaitable[Any]:
+    def confirm(self, client: str, booking_id: str) -> Ask:
         request = ConfirmBookingRequest(request_id=fresh(), client_id=client, booking_id=booking_id)
-        confirming: Awaitable[Any] = self.callers.scheduling.ConfirmBooking(request)
-        return confirming
+        return Ask(self.callers.scheduling.ConfirmBooking, request)
 
     async def book(self, client: str, therapist: str, starts_at: datetime) -> str:
         """Holds and confirms. Returns the booking's id."""
-        held = await until(lambda: self.hold(client, therapist, starts_at))
-        await until(lambda: self.confirm(client, held.booking_id))
+        held = await until(self.hold(client, therapist, starts_at))
+        await until(self.confirm(client, held.booking_id))
         return str(held.booking_id)
 
     async def recorded(self, service: str, stream: str, fact_type: str) -> datetime | None:
@@ -144,14 +168,23 @@ class World:
         return times[0] if times else None
 
 
-async def until(call: Call, seconds_max: float = PATIENCE_SECONDS) -> Any:  # noqa: ANN401 - the call's response
-    """Repeats a call that is refused because something else is still on its way. Raises its last refusal."""
+async def until(
+    ask: Ask,
+    seconds_max: float = PATIENCE_SECONDS,
+    *,
+    also: Collection[str] = (),
+) -> Any:  # noqa: ANN401 - the call's response
+    """Repeats one request, with its id, while it is refused for a passing reason or one of `also`.
+
+    Raises any other error at once, and the last refusal when patience ends.
+    """
     deadline = asyncio.get_running_loop().time() + seconds_max
     while True:
         try:
-            return await call()
-        except grpc.aio.AioRpcError:
-            if asyncio.get_running_loop().time() > deadline:
+            return await ask
+        except grpc.aio.AioRpcError as error:
+            is_passing = reason_of(error)[0] in {*PASSING, *also}
+            if not is_passing or asyncio.get_running_loop().time() > deadline:
                 raise
         await asyncio.sleep(PAUSE_SECONDS)
 

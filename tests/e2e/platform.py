@@ -16,10 +16,11 @@ import grpc
 from holdspace.kernel.v1.envelope_pb2 import Envelope
 from infra.callers import Callers, callers
 from infra.database import SERVICES
-from infra.demo.world import World
+from infra.demo.world import PASSING, World
 from infra.local import keys
 from infra.local.servers import Servers
 from kernel.facts import open_envelope
+from kernel.grpc.client import reason_of
 from kernel.process import ROLES
 from tests.running import ServiceProcess
 
@@ -99,13 +100,20 @@ class Platform:
 
 
 async def eventually(ask: Callable[[], Awaitable[Answer | None]], seconds_max: float = 20) -> Answer:
-    """Asks until the answer is neither None nor False. Fails with the last error otherwise."""
+    """Asks until the answer is neither None nor False. Fails with the last error otherwise.
+
+    Passes over assertions that do not hold yet and refusals for a passing reason; any other error ends it at once.
+    """
     deadline = time.monotonic() + seconds_max
     last: Exception | None = None
     while time.monotonic() < deadline:
         try:
             answer = await ask()
-        except (grpc.aio.AioRpcError, AssertionError) as error:
+        except AssertionError as error:
+            last = error
+        except grpc.aio.AioRpcError as error:
+            if reason_of(error)[0] not in PASSING:
+                raise
             last = error
         else:
             if answer is not None and answer is not False:

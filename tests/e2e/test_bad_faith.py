@@ -26,7 +26,7 @@ async def test_bad_faith_brings_the_reporters_wait_back_although_a_person_had_co
     [liar] = await enrolled(world, "liar")
     client = world.person("client")
     moderation = world.callers.moderation
-    await until(lambda: world.write(client, liar))
+    await until(world.write(client, liar))
     await eventually(lambda: contact_seen(platform, client, 1))
     told = await moderation.ReportClient(
         ReportClientRequest(request_id=fresh(), reporter_id=liar, client_id=client, severity=SEVERITY_DANGER)

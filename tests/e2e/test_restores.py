@@ -93,7 +93,7 @@ async def test_after_a_restore_of_moderation_every_gate_is_what_moderation_holds
     [therapist] = await enrolled(world, "restored-therapist")
     kept, lost, unlifted, banned = (world.person(name) for name in ("kept", "lost", "unlifted", "banned"))
     for client in (kept, lost, unlifted, banned):
-        await until(lambda client=client: world.write(client, therapist))  # type: ignore[misc]
+        await until(world.write(client, therapist))
     await world.prove_age(lost)
     booking = await world.book(lost, therapist, tomorrow(9))
     await suspend(world, kept)
@@ -145,7 +145,7 @@ async def test_after_a_restore_of_messaging_waits_are_those_of_the_messages_it_h
 ) -> None:
     [therapist] = await enrolled(world, "forgotten-therapist")
     client = world.person("forgotten")
-    first = await until(lambda: world.write(client, therapist))
+    first = await until(world.write(client, therapist))
     backup = Backup("messaging")
     await eventually(lambda: _figures(world, therapist, answered=0, opened=1))
     await backup.take(platform.database_url)
@@ -154,7 +154,7 @@ async def test_after_a_restore_of_messaging_waits_are_those_of_the_messages_it_h
     await eventually(lambda: _figures(world, therapist, answered=2, opened=0))
 
     await _restore(platform, backup)
-    assert (await until(lambda: world.write(client, therapist))).sequence == 2
+    assert (await until(world.write(client, therapist))).sequence == 2
     await eventually(lambda: _figures(world, therapist, answered=0, opened=1), 40)
     reply = await world.write(client, therapist, therapist)
     assert reply.sequence == 3

@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from infra.local.stack_error import StackError
@@ -49,8 +50,8 @@ def main() -> None:
 def one_round(name: str, seed: int) -> Outcome:
     """Plays one fault on servers of its own. What it leaves behind stays when something was violated."""
     with tempfile.TemporaryDirectory(prefix="holdspace-faults-", ignore_cleanup_errors=True) as place:
-        folder = Path(place)
-        history = History()
+        folder, history = Path(place), History()
+        folder.chmod(0o755)  # PostgreSQL gives up root for another account, which must pass through.
         outcome = asyncio.run(_played(name, seed, folder, history))
         tell(name, seed, outcome)
         if outcome.violations:
@@ -59,14 +60,16 @@ def one_round(name: str, seed: int) -> Outcome:
 
 
 async def _played(name: str, seed: int, folder: Path, history: History) -> Outcome:
-    logs = folder / "logs"
+    fault, logs = FAULTS[name], folder / "logs"
     logs.mkdir()
-    with rigs.stack(folder, lambda line: None) as made:
-        async with rigs.platform(made, logs) as platform:
-            prefix = f"f{seed}-{int(time.time())}"
-            rig = Rig(platform, made.servers, folder, history, random.Random(f"{name} {seed}"), prefix)
-            async with platform.callers() as callers:
-                return await play(rig, [callers], FAULTS[name], Timing())
+    with rigs.disk(folder / "servers", fault.disk_bytes), rigs.stack(folder / "servers") as made:
+        async with rigs.platforms(made, logs, fault.instances) as running, AsyncExitStack() as opened:
+            prefix, chance = f"f{seed}-{int(time.time())}", random.Random(f"{name} {seed}")
+            rig = Rig(running[0], made.servers, made.folder, history, chance, prefix, *running[1:])
+            instances = [await opened.enter_async_context(platform.callers()) for platform in running]
+            outcome = await play(rig, instances, fault, Timing())
+            (logs / "driver.txt").write_text("\n".join([*rig.actions, *rig.restarts]) + "\n")
+            return outcome
 
 
 def tell(name: str, seed: int, outcome: Outcome) -> None:

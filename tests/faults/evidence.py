@@ -1,6 +1,8 @@
 """What the platform holds after a run: stores, topics, waits. The other half of what the checker compares."""
 
+import importlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -10,12 +12,14 @@ from google.protobuf import descriptor_pool
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 
-import holdspace.age_verification.v1.private_pb2
-import holdspace.moderation.v1.private_pb2
-import holdspace.response_sla.v1.private_pb2
-import holdspace.scheduling.v1.private_pb2  # noqa: F401 - facts are found by their names once their files are loaded
 from holdspace.kernel.v1.envelope_pb2 import Envelope
 from holdspace.kernel.v1.options_pb2 import fact as fact_option
+from infra.database import SERVICES
+
+for _service in SERVICES:  # Facts are found by their names once their files are loaded.
+    for _file in ("events_pb2", "private_pb2"):
+        with suppress(ModuleNotFoundError):
+            importlib.import_module(f"holdspace.{_service}.v1.{_file}")
 
 END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
@@ -77,13 +81,14 @@ class Published:
 class Evidence:
     """`stores`: the rows of each service by position. `topics`: records by topic, in the order of their offsets in
     each partition. `waits`: what response-SLA lists, by therapist. `epochs`: of each service that publishes.
-    `at`: when it was read.
+    `restored`: the last position of a backup that a service was given back. `at`: when it was read.
     """
 
     stores: Mapping[str, Sequence[Stored]] = field(default_factory=dict)
     topics: Mapping[str, Sequence[Published]] = field(default_factory=dict)
     waits: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     epochs: Mapping[str, int] = field(default_factory=dict)
+    restored: Mapping[str, int] = field(default_factory=dict)
     at: datetime = END_OF_TIME
 
     def facts(self, service: str, *types: str) -> Iterator[Stored]:

@@ -13,21 +13,20 @@ from infra import topics
 from infra.callers import Callers
 from infra.database import SERVICES
 from tests.faults.evidence import Evidence, Published, Stored, envelope_of
+from tests.faults.rig import Rig
 
 FACTS = "select position, stream, version, recorded_at, fact from facts order by position"
 EPOCH = "select epoch from store_identity"
 PAGE = 500
 
 
-async def gather(
-    database_url: str, kafka: str, cell: str, prefix: str, callers: Callers, therapists: Sequence[str]
-) -> Evidence:
-    """Takes what is about people whose ids begin with the prefix, and records of this cell."""
+async def gather(rig: Rig, callers: Callers, therapists: Sequence[str]) -> Evidence:
+    """Takes what is about the people of this round, and records of this platform's relays."""
     at = datetime.now(UTC)
     stores, epochs = {}, {}
     for service in SERVICES:
-        stores[service], epochs[service] = await _store(database_url, service, prefix)
-    return Evidence(stores, await _topics(kafka, cell, prefix), await _waits(callers, therapists), epochs, at)
+        stores[service], epochs[service] = await _store(rig.platform.database_url, service, rig.prefix)
+    return Evidence(stores, await _topics(rig), await _waits(callers, therapists), epochs, rig.restored, at)
 
 
 async def _store(database_url: str, service: str, prefix: str) -> tuple[list[Stored], int]:
@@ -41,9 +40,11 @@ async def _store(database_url: str, service: str, prefix: str) -> tuple[list[Sto
     return [row for row in rows if _is_about(row.fact, prefix)], epoch
 
 
-async def _topics(kafka: str, cell: str, prefix: str) -> Mapping[str, Sequence[Published]]:
+async def _topics(rig: Rig) -> Mapping[str, Sequence[Published]]:
     names = [topic.name for topic in topics.load()]
-    consumer = AIOKafkaConsumer(*names, bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(
+        *names, bootstrap_servers=rig.servers.kafka, enable_auto_commit=False, auto_offset_reset="earliest"
+    )
     await consumer.start()
     try:
         partitions = consumer.assignment()
@@ -51,7 +52,8 @@ async def _topics(kafka: str, cell: str, prefix: str) -> Mapping[str, Sequence[P
         found: dict[str, list[Published]] = {name: [] for name in names}
         while any([await consumer.position(each) < ends[each] for each in partitions]):
             for each, records in (await consumer.getmany(timeout_ms=200)).items():
-                told = [_published(record, cell, prefix) for record in records]
+                ours = [record for record in records if (each.topic, each.partition, record.offset) not in rig.foreign]
+                told = [_published(record, rig.process("messaging").cell, rig.prefix) for record in ours]
                 found[each.topic] += [record for record in told if record is not None]
         return found
     finally:

@@ -53,11 +53,14 @@ class Intention:
 
 @dataclass(slots=True)
 class History:
-    """`in_flight`: calls by service that have no answer yet. `stops`: when a service was told to stop, by service."""
+    """`in_flight`: calls by service that have no answer yet. `stops`: when which service was told to stop. `lost`: ids
+    of requests whose effect was lost with a database that was restored from a backup.
+    """
 
     intentions: list[Intention] = field(default_factory=list)
     in_flight: dict[str, int] = field(default_factory=dict)
     stops: list[tuple[float, str]] = field(default_factory=list)
+    lost: set[str] = field(default_factory=set)
 
     def __iter__(self) -> Iterator[Intention]:
         return iter(self.intentions)

@@ -63,10 +63,9 @@ def table(found: Results) -> str:
         rounds = found.get(name, [])
         if not rounds:
             continue
-        what = (fault.__doc__ or "").split("\n\n")[0].replace("\n", " ")
         calls, violations = (sum(each[key] for each in rounds) for key in ("calls", "violations_count"))
         served, settled = (_range([each[key] for each in rounds]) for key in ("served_seconds", "settled_seconds"))
-        lines.append(f"| {name} | {what} | {len(rounds)} | {calls:,} | {violations} | {served} | {settled} |")
+        lines.append(f"| {name} | {fault.what} | {len(rounds)} | {calls:,} | {violations} | {served} | {settled} |")
     return "\n".join(lines)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -13,13 +13,12 @@ from infra.database import SERVICES
 from tests.faults import checker
 from tests.faults.caller import Caller
 from tests.faults.evidence import Evidence
+from tests.faults.fault import Fault
 from tests.faults.gathering import gather
 from tests.faults.history import OK, History
 from tests.faults.load import Load
 from tests.faults.rig import Rig
 from tests.faults.violation import Violation
-
-Inject = Callable[[Rig], Awaitable[None]]
 
 SETTLE_SECONDS_MAX = 60.0
 CHECK_AGAIN_SECONDS = 0.3
@@ -47,14 +46,14 @@ class Outcome:
     settled_seconds: float
 
 
-async def play(rig: Rig, instances: Sequence[Callers], inject: Inject, timing: Timing) -> Outcome:
+async def play(rig: Rig, instances: Sequence[Callers], fault: Fault, timing: Timing) -> Outcome:
     caller = Caller(rig.history, instances, rig.chance)
     load = Load(rig.prefix, caller, rig.platform.credentials, random.Random(rig.chance.random()))
     async with rig.watched():
         await load.prepare()
         running = asyncio.create_task(load.run())
         await asyncio.sleep(timing.before)
-        await inject(rig)
+        await fault.inject(rig)
         ended = time.time()
         await _until_served(rig.history, ended)
         await asyncio.sleep(timing.after)
@@ -99,7 +98,7 @@ async def _settled(rig: Rig, instances: Sequence[Callers], load: Load, since: fl
     while time.time() - since < SETTLE_SECONDS_MAX:
         began = time.time()
         try:
-            evidence = await evidence_of(rig, instances[0], load)
+            evidence = await gather(rig, instances[0], load.therapists)
         except (grpc.aio.AioRpcError, OSError):
             pass  # A server is not back yet.
         else:
@@ -107,8 +106,3 @@ async def _settled(rig: Rig, instances: Sequence[Callers], load: Load, since: fl
                 return evidence, began
         await asyncio.sleep(CHECK_AGAIN_SECONDS)
     return evidence, float("inf")
-
-
-async def evidence_of(rig: Rig, callers: Callers, load: Load) -> Evidence:
-    cell = next(iter(rig.platform.processes.values())).cell
-    return await gather(rig.platform.database_url, rig.servers.kafka, cell, rig.prefix, callers, load.therapists)

@@ -71,7 +71,7 @@ def every_intention_is_answered(history: History, _: Evidence) -> Iterator[Viola
 
 def a_repeated_request_has_one_answer(history: History, _: Evidence) -> Iterator[Violation]:
     for intention in history:
-        if not intention.request_id:
+        if not intention.request_id or intention.request_id in history.lost:
             continue
         different = {answer.SerializeToString(deterministic=True) for answer in intention.answers}
         if len(different) > 1:

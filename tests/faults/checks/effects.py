@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from tests.faults.evidence import Evidence, Stored
+from tests.faults.evidence import Evidence, Published, Stored
 from tests.faults.history import History
 from tests.faults.violation import Violation
 
@@ -32,6 +32,8 @@ TOLD = ("message_id", "sequence", "conversation_id", "booking_id", "report_id")
 def what_was_accepted_is_stored_once(history: History, evidence: Evidence) -> Iterator[Violation]:
     caused = by_cause(evidence)
     for intention in history.accepted(*EFFECTS):
+        if intention.request_id in history.lost:
+            continue
         rows = caused.get((intention.service, intention.request_id), [])
         found = [row for row in rows if row.type in EFFECTS[intention.method]]
         if len(found) != 1:
@@ -90,25 +92,35 @@ def _first_gap(found: list[int]) -> str:
 
 
 def topics_hold_what_stores_hold(_: History, evidence: Evidence) -> Iterator[Violation]:
-    """Every published fact is on its topic, the same bytes, in the store's order; nothing else of this epoch is."""
+    """Every published fact is on its topic, the same bytes, in the store's order, and nothing else is.
+
+    Facts of an earlier epoch may be there that were lost with the store.
+    """
     for service, rows in evidence.stores.items():
-        epoch = evidence.epochs.get(service, 1)
         stored = {(row.topic, row.position): row for row in rows if row.topic}
-        published: dict[tuple[str, int], bytes] = {}
+        published: set[tuple[str, int]] = set()
         for topic, records in evidence.topics.items():
-            reached: Counter[int] = Counter()
+            reached: Counter[tuple[int, int]] = Counter()
             for record in records:
-                if (record.service, record.epoch) != (service, epoch):
+                if record.service != service:
                     continue
-                place = (topic, record.position)
-                if place not in published and record.position < reached[record.partition]:
-                    yield Violation("published", f"{topic} {record.partition}/{record.offset}", "out of order")
-                reached[record.partition] = max(reached[record.partition], record.position)
-                if published.setdefault(place, record.fact) != record.fact:
-                    yield Violation("published", f"{topic} {record.position}", "two facts of one position")
-        for (topic, position), row in stored.items():
-            if published.get((topic, position)) != row.fact:
-                what = "other bytes" if (topic, position) in published else "missing"
-                yield Violation("published", f"{topic} {service} {position} {row.type}", f"{what} on the topic")
-        for topic, position in published.keys() - stored.keys():
-            yield Violation("published", f"{topic} {service} {position}", "on the topic and not in the store")
+                place, part = (topic, record.position), (record.partition, record.epoch)
+                row = stored.get(place)
+                if row is not None and row.fact == record.fact:
+                    if place not in published and record.position < reached[part]:
+                        yield Violation("published", f"{topic} {record.partition}/{record.offset}", "out of order")
+                    reached[part] = max(reached[part], record.position)
+                    published.add(place)
+                elif not _was_lost(record, evidence):
+                    what = "on the topic and not in the store" if row is None else "other bytes on the topic"
+                    yield Violation("published", f"{topic} {service} {record.position}", what)
+        for place in stored.keys() - published:
+            row = stored[place]
+            yield Violation("published", f"{row.topic} {service} {row.position} {row.type}", "missing on the topic")
+
+
+def _was_lost(record: Published, evidence: Evidence) -> bool:
+    """Says whether a record is of what a store held before it was restored from a backup."""
+    restored = evidence.restored.get(record.service)
+    is_of_before = record.epoch < evidence.epochs.get(record.service, 1)
+    return is_of_before and restored is not None and record.position > restored

@@ -127,7 +127,7 @@ def test_a_record_of_which_the_store_knows_nothing_is_reported(made: Made) -> No
 def test_other_bytes_on_the_topic_are_reported(made: Made) -> None:
     records = made.topics["holdspace.messaging.v1"]
     records[1] = replace(records[1], fact=records[0].fact)
-    assert found(made) == [("published", "other bytes on the topic")]
+    assert {told for _, told in found(made)} == {"other bytes on the topic", "missing on the topic"}
 
 
 def test_records_out_of_order_are_reported_and_repeated_ones_are_not(made: Made) -> None:
@@ -224,6 +224,23 @@ def test_a_copy_of_an_older_version_is_reported(made: Made) -> None:
 def test_a_copy_of_what_was_never_decided_is_reported(made: Made) -> None:
     made.copy("scheduling", "standing", "nobody", SUSPENDED, 70, 1)
     assert found(made) == [("copies", "its source never decided it")]
+
+
+def test_a_copy_of_what_a_restored_source_lost_is_void(made: Made) -> None:
+    made.copy("scheduling", "standing", "nobody", [], 70, 0)
+    assert found(made) == [("copies", "its source never decided it")]
+    made.restored["moderation"] = 1
+    assert found(made) == []
+    made.copy("scheduling", "standing", "nobody", SUSPENDED, 71, 1)
+    assert found(made) == [("copies", "its source never decided it")]
+
+
+def test_what_a_restored_source_had_published_and_lost_is_no_violation(made: Made) -> None:
+    made.stores["messaging"].pop(1)
+    made.history.lost.add("r2")
+    assert "published" in invariants(made)
+    made.restored["messaging"], made.epochs["messaging"] = 1, 2
+    assert invariants(made) == {"waits"}  # The reference counts what the store has.
 
 
 def test_a_message_that_slipped_in_and_is_not_withheld_is_reported(made: Made) -> None:
