@@ -57,7 +57,7 @@ async def test_messages_that_slipped_in_before_the_suspension_arrived_are_withhe
 ) -> None:
     [therapist] = await enrolled(world, "t0")
     client = world.person("client")
-    first = await until(lambda: world.write(client, therapist))
+    first = await until(world.write(client, therapist))
     await eventually(lambda: contact_seen(platform, client, 1))
     with stopped(lanes):
         assert await report(world, client, therapist, SEVERITY_DANGER) == State.STATE_SUSPENDED

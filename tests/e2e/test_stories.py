@@ -163,51 +163,6 @@ async def test_a_booking_whose_slot_was_sold_meanwhile_is_named_as_what_a_lift_c
     await eventually(named)
 
 
-<<<<<<< HEAD
-=======
-@pytest.mark.rule("MO5")
-async def test_messages_that_slipped_in_before_the_suspension_arrived_are_withheld_and_given_back(
-    platform: Platform, world: World
-) -> None:
-    [therapist] = await enrolled(world, "t0")
-    client = world.person("client")
-    first = await until(world.write(client, therapist))
-    await eventually(lambda: contact_seen(platform, client, 1))
-    reporting = asyncio.create_task(report(world, client, therapist, SEVERITY_DANGER))
-    accepted = []
-    for _ in range(300):  # as fast as one client can, until one is refused
-        try:
-            accepted.append(await world.write(client, therapist))
-        except Exception:
-            break
-    assert await reporting == State.STATE_SUSPENDED
-
-    async def seen_by(person: str) -> list[int]:
-        asked = ListMessagesRequest(conversation_id=first.conversation_id, participant_id=person, page_size=500)
-        return [message.sequence for message in (await world.callers.messaging.ListMessages(asked)).messages]
-
-    facts = await platform.facts("moderation", f"client-{client}")
-    [suspended] = [fact for fact in facts if fact.type.endswith(".ClientSuspended")]
-    at = suspended.occurred_at.ToDatetime(UTC)
-    late = {m.sequence for m in accepted if m.accepted_at.ToDatetime(UTC) >= at}
-
-    async def withheld() -> bool:
-        hers, theirs = await seen_by(client), await seen_by(therapist)
-        return set(hers) - set(theirs) == late and len(hers) == len(accepted) + 1
-
-    await eventually(withheld)
-    lift = ReinstateClientRequest(
-        request_id=fresh(), moderator_id=world.person("m"), client_id=client, reinstatement=REINSTATEMENT_LIFTED
-    )
-    await world.callers.moderation.ReinstateClient(lift)
-
-    async def given_back() -> bool:
-        return await seen_by(client) == await seen_by(therapist)
-
-    await eventually(given_back)
-
-
->>>>>>> 3b9d405 (More faults: SIGTERM in flight, two instances, cuts, a full disk, wrong clocks, poison, a restore, topics made anew; waits keep their request id (PL1))
 @pytest.mark.rule("AV4")
 async def test_no_booking_is_confirmed_without_a_valid_over_18_result(world: World) -> None:
     [therapist] = await enrolled(world, "t0")

@@ -5,6 +5,7 @@ import asyncio
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -33,6 +34,7 @@ def main() -> None:
     if unknown := set(wanted) - set(FAULTS):
         parser.error(f"no such fault: {', '.join(sorted(unknown))}; there are {', '.join(FAULTS)}")
     os.environ.setdefault("HOLDSPACE_ENVIRONMENT", "local")
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # so that servers are stopped
     found = 0
     try:
         for seed in range(arguments.seed, arguments.seed + arguments.rounds):
@@ -44,6 +46,8 @@ def main() -> None:
                     results.PAGE.write_text(results.page(results.load()))
     except StackError as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the servers are stopped")
     sys.exit(1 if found else 0)
 
 

@@ -17,7 +17,7 @@ from tests.faults.operating import operate
 from tests.faults.rig import Rig
 
 STANDING = "holdspace.standing.v1"
-POISONED_SECONDS = 4.0
+PARKED_SECONDS_MAX = 30.0
 LOST_SECONDS = 4.0
 FAR_AHEAD = 10**9
 PARKED = 'select consumer, topic, partition, "offset" as place, key from parked_records order by 1, 2, 3, 4'
@@ -81,7 +81,7 @@ async def _make(rig: Rig) -> None:
 
 
 async def poison_a_lane(rig: Rig) -> None:
-    """Two records on the lane of standings, one that is no fact and one far ahead; operators skip them 4 s later"""
+    """Two records on the lane of standings, one that is no fact and one far ahead; operators skip them once they are parked"""
     clients = rig.chance.sample(range(12), 2)
     cell = rig.process("moderation").cell
     told = ClientReinstated(client_id=f"{rig.prefix}-c{clients[1]}")
@@ -95,8 +95,16 @@ async def poison_a_lane(rig: Rig) -> None:
         ):
             sent = await producer.send_and_wait(STANDING, value, key=key.encode(), headers=headers.encode())
             rig.foreign.add((STANDING, sent.partition, sent.offset))
-    await asyncio.sleep(POISONED_SECONDS)
+    async with asyncio.timeout(PARKED_SECONDS_MAX):
+        while await _parked(rig) < len(rig.foreign) * len(await _consumers(rig, STANDING)):  # noqa: ASYNC110 - told by services
+            await asyncio.sleep(0.1)
     await _skip_all(rig)
+
+
+async def _parked(rig: Rig) -> int:
+    """Returns how many of the records that a fault wrote are parked, in all consumers."""
+    rows = [row for service in SERVICES for row in await rig.platform.rows(service, PARKED)]
+    return sum((row["topic"], row["partition"], row["place"]) in rig.foreign for row in rows)
 
 
 async def _skip_all(rig: Rig) -> None:

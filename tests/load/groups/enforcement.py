@@ -83,11 +83,7 @@ class Bench:
             client, slot = self.world.person(f"client-{fresh()}"), next(self.slots)
             async with room:
                 # After a start it takes a while until gates are fresh, and a message gets through.
-<<<<<<< HEAD
-                await until(lambda: self.world.write(client, therapist), SETTLED_SECONDS_MAX)
-=======
-                await until(self.world.write(client, self.therapist), SETTLED_SECONDS_MAX)
->>>>>>> 3b9d405 (More faults: SIGTERM in flight, two instances, cuts, a full disk, wrong clocks, poison, a restore, topics made anew; waits keep their request id (PL1))
+                await until(self.world.write(client, therapist), SETTLED_SECONDS_MAX)
                 await self.world.prove_age(client)
                 return Suspect(client, therapist, await self.world.book(client, therapist, slot))
 
