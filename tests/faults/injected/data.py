@@ -81,7 +81,7 @@ async def _make(rig: Rig) -> None:
 
 
 async def poison_a_lane(rig: Rig) -> None:
-    """Two records on the lane of standings, one that is no fact and one far ahead; operators skip them once they are parked"""
+    """Two records on the lane of standings, one no fact, one far ahead; operators skip them once they are parked"""
     clients = rig.chance.sample(range(12), 2)
     cell = rig.process("moderation").cell
     told = ClientReinstated(client_id=f"{rig.prefix}-c{clients[1]}")
