@@ -57,7 +57,7 @@ def bind(
             assert reaction.join is not None  # noqa: S101 - or this is not listed
             now = clock.now()
             caused = [(fact.envelope, command) for fact in facts for command in reaction.react(fact, now)]
-            await effects.run_joined(consumer, caused, reaction.join)
+            await effects.run_joined(named(consumer, *facts), caused, reaction.join)
 
         return On(
             reaction.fact,
@@ -85,9 +85,10 @@ def copied_gate(gate: str, subject: str, phases: Any, fact: ForeignFact, now: da
     )
 
 
-def named(consumer: str, fact: ForeignFact) -> str:
+def named(consumer: str, *facts: ForeignFact) -> str:
     """Returns the name that effects have. What a restored source states again is told again: it says what survived."""
-    return f"{consumer}/epoch-{fact.epoch}" if fact.epoch > 1 else consumer
+    epoch = max(fact.epoch for fact in facts)
+    return f"{consumer}/epoch-{epoch}" if epoch > 1 else consumer
 
 
 def closes(command: Command) -> bool:

@@ -50,7 +50,7 @@ PASSING = frozenset(
 Call = Callable[[], Awaitable[Any]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Ask:
     """One intention: a request with one id. It is sent when awaited, and sent again each time it is awaited again."""
 

@@ -190,13 +190,17 @@ async def read_known(connection: asyncpg.Connection) -> Known:
 
 def compare(told: Told, known: Known, now: datetime) -> Differences:
     missing, others = [], []
+    about = {
+        person_id: [item for item in items if not known.person(person_id).lost(item)]
+        for person_id, items in told.about.items()
+    }
     for note in told.conversations():
         parties, messages = note.parties, note.messages
         conversation = known.conversation(parties.conversation_id)
         unknown = [message for message in messages if not conversation.noted.has(message)]
         if unknown:
             missing.append(NoteMessages(parties, unknown, now))
-        client, therapist = told.about.get(parties.client_id, ()), told.about.get(parties.therapist_id, ())
+        client, therapist = about.get(parties.client_id, ()), about.get(parties.therapist_id, ())
         inputs = Inputs(messages, client, therapist, conversation.not_owed)
         if waits(parties, inputs, known.policies) != conversation.waits:
             others.append(parties)
@@ -204,7 +208,7 @@ def compare(told: Told, known: Known, now: datetime) -> Differences:
         missing=missing,
         missing_about=[
             NoteAboutPerson(person_id, item, now)
-            for person_id, items in told.about.items()
+            for person_id, items in about.items()
             for item in {(each.fact_id, each.source): each for each in items}.values()
             if not known.person(person_id).has(item)
         ],

@@ -16,7 +16,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from holdspace.messaging.v1.events_pb2 import SIDE_CLIENT, SIDE_THERAPIST
+from holdspace.messaging.v1.events_pb2 import SIDE_CLIENT, SIDE_THERAPIST, MessageSent
 from infra.local import keys
 from infra.local.servers import Servers
 from kernel.facts import open_envelope
@@ -312,7 +312,8 @@ async def test_who_imported_is_on_record_whether_a_person_or_a_service_for_one(
     facts = await connection.fetch("select fact from messaging.facts order by position")
     await connection.close()
     envelopes = [open_envelope(fact["fact"]) for fact in facts]
-    own = [each for each in envelopes if each.type.startswith("holdspace.messaging.")]  # The others are copies.
+    own = [each for each in envelopes if each.type == MessageSent.DESCRIPTOR.full_name]
+    assert len(own) == 2
     actors = {(each.actor.person, each.actor.service, each.imported_from) for each in own}
     assert actors == {("ann", "", "old"), ("bob", "tool", "old")}
 

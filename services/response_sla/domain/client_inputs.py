@@ -47,6 +47,13 @@ class Person:
     def has(self, told: PersonInput) -> bool:
         return any((known.fact_id, known.source) == (told.fact_id, told.source) for known in self.inputs)
 
+    def lost(self, told: PersonInput) -> bool:
+        """Says whether a later epoch of its source told the standing anew from before it."""
+        restated = self.restated.get(told.source.name, {})
+        return isinstance(told, StandingChange) and any(
+            epoch > told.source.epoch and told.version > version for epoch, version in restated.items()
+        )
+
 
 def person_stream(person_id: str) -> str:
     return f"person-{person_id}"
@@ -80,16 +87,7 @@ def evolve(person: Person, fact: Fact, at: datetime) -> Person:
 
 
 def _without_lost(person: Person) -> Person:
-    if not person.restated:
-        return person
-
-    def is_lost(told: PersonInput) -> bool:
-        restated = person.restated.get(told.source.name, {})
-        return isinstance(told, StandingChange) and any(
-            epoch > told.source.epoch and told.version > version for epoch, version in restated.items()
-        )
-
-    return replace(person, inputs=tuple(told for told in person.inputs if not is_lost(told)))
+    return replace(person, inputs=tuple(told for told in person.inputs if not person.lost(told)))
 
 
 def _input(fact: Noted) -> PersonInput:

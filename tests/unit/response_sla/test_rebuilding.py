@@ -1,10 +1,12 @@
 """What the topics say beside what is known here."""
 
 from dataclasses import replace
+from typing import cast
 
 import pytest
 
-from services.response_sla.domain.client_inputs import person_stream
+from services.response_sla.domain import client_inputs
+from services.response_sla.domain.client_inputs import NoteRestated, person_stream
 from services.response_sla.domain.conversation import conversation_stream
 from services.response_sla.domain.conversation_waits import NoteMessages
 from services.response_sla.domain.inputs import PersonInput, SentMessage, Source
@@ -88,3 +90,18 @@ def test_messages_that_count_and_that_the_store_which_told_them_holds_no_more_ar
     arrivals.messages(sent(4, epoch=2), replace(sent(5, epoch=2), source=Source("messaging/other", 1)))
     lost = no_longer_sent(known(arrivals), MAIN.name, {"1-1", "1-2", "2-4"})
     assert [(message.sequence, message.source.epoch) for _, message in lost] == [(3, 1)]
+
+
+def test_a_standing_that_its_source_lost_is_not_missing() -> None:
+    before = replace(suspended(5), version=3, source=MAIN)
+    arrivals = Arrivals()
+    arrivals.messages(sent(1))
+    arrivals.client_input(before)
+    for fact in client_inputs.decide_restated(
+        NoteRestated(PARTIES.client_id, replace_epoch(2), 2, NOW), arrivals.client
+    ).facts:
+        arrivals.client = client_inputs.evolve(arrivals.client, cast("client_inputs.Fact", fact), NOW)
+    found = compare(topics([sent(1)], [before]), known(arrivals), NOW)
+    assert (found.missing_about, found.others) == ([], [])
+    kept = compare(topics([sent(1)], [replace(before, version=2, fact_id="kept")]), known(arrivals), NOW)
+    assert [missing.told.fact_id for missing in kept.missing_about] == ["kept"]
