@@ -10,7 +10,7 @@ INSTALLED := .venv/.installed
 DATA ?= .local
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status logs test faults check proto mutants bench bench-check bench-docs
+.PHONY: help demo up down status logs test test-slow faults check proto mutants bench bench-check bench-docs
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,8 +30,11 @@ status: $(INSTALLED) ## show what runs, and where it answers
 logs: $(INSTALLED) ## show the last lines of every log
 	@$(BIN)/python -m infra.local logs --data $(DATA)
 
-test: $(INSTALLED) ## run all tests, against servers they start themselves
-	$(BIN)/pytest
+test: $(INSTALLED) ## run the tests, against servers they start themselves
+	$(BIN)/pytest -m "not slow"
+
+test-slow: $(INSTALLED) ## run the slow tests too: kills under load, whole traces
+	$(BIN)/pytest -m slow
 
 faults: $(INSTALLED) ## break the running platform in every way it knows, and check it from outside (ONLY=kill,stop ROUNDS=3 SEED=1 SAVE=1)
 	@exec env HOLDSPACE_ENVIRONMENT=local $(BIN)/python -m tests.faults $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(if $(SAVE),--save)

@@ -19,7 +19,9 @@ SHORT = Timing(before=1, after=1)
 
 @pytest.mark.timeout(240)
 @pytest.mark.rule("PL1.a", "PL1.b")
-@pytest.mark.parametrize("fault", ["kill", "postgres", "kafka"])
+@pytest.mark.parametrize(
+    "fault", ["postgres", *(pytest.param(each, marks=pytest.mark.slow) for each in ("kill", "kafka"))]
+)
 async def test_nothing_that_was_accepted_is_lost_or_done_twice_when_what_carries_it_is_killed(
     platform: Platform, servers: Servers, servers_folder: Path, fault: str
 ) -> None:

@@ -14,6 +14,7 @@ ROUNDS = "1000"
 SECONDS_MAX = 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_an_interrupted_bench_stops_its_servers_and_leaves_nothing(tmp_path: Path, how: signal.Signals) -> None:
     told = tmp_path / "told"

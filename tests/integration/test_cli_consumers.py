@@ -109,6 +109,7 @@ async def test_a_halted_consumer_keeps_its_process_and_goes_on_once_the_record_i
     assert "has taken it" in error
 
 
+@pytest.mark.slow
 @pytest.mark.rule("PL1", "PL7")
 async def test_a_topic_made_anew_is_taken_from_its_beginning_once_it_is_reset(made: Bench) -> None:
     notes = notes_written(made.vocabulary, 100, SUBJECTS)

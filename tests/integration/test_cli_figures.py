@@ -54,6 +54,7 @@ def told(variables: dict[str, str], *arguments: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.rule("PL6", "SL7", "SL9", "SL14")
 def test_imported_history_gives_the_figures_of_a_straight_line_and_opens_to_its_waits(
     variables: dict[str, str], tmp_path: Path

@@ -12,8 +12,10 @@ from click.testing import CliRunner
 from holdspace.messaging.v1.events_pb2 import EXPECTATION_REPLY, MessageSent
 from holdspace.response_sla.v1.service_pb2 import GetFiguresRequest, GetProgressRequest
 from holdspace.response_sla.v1.service_pb2_grpc import ResponseSlaServiceStub
+from infra import topics
 from infra.cli.main import holdspace
 from infra.database import prepare
+from infra.local import servers as local_servers
 from infra.local.servers import Servers
 from kernel.facts import timestamp
 from tests.calls import fresh
@@ -27,9 +29,19 @@ pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
-def process(servers: Servers, database_url: str, credentials: Path, tmp_path: Path) -> Iterator[ServiceProcess]:
+def kafka(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A broker of the test's own: a rebuild reads its topics from their beginning."""
+    monkeypatch.setenv(local_servers.DATABASE_VARIABLE, database_url)
+    address = local_servers.up(tmp_path, print).kafka
+    topics.apply(address, topics.load(), replication=1, partitions=4)
+    yield address
+    local_servers.down(tmp_path)
+
+
+@pytest.fixture
+def process(kafka: str, database_url: str, credentials: Path, tmp_path: Path) -> Iterator[ServiceProcess]:
     asyncio.run(prepare(database_url))  # A copied database lacks the grants on the database itself.
-    process = ServiceProcess("response_sla", servers, database_url, credentials, tmp_path)
+    process = ServiceProcess("response_sla", Servers(database_url, kafka), database_url, credentials, tmp_path)
     yield process
     process.stop()
 
@@ -62,21 +74,21 @@ async def figures(process: ServiceProcess, therapist: str) -> Any:
 
 @pytest.mark.rule("SL6", "SL8")
 async def test_inputs_missing_here_are_shown_taken_in_from_the_topics_and_never_counted_twice(
-    process: ServiceProcess, servers: Servers, database_url: str
+    process: ServiceProcess, kafka: str, database_url: str
 ) -> None:
     async def operate(*arguments: str) -> tuple[int, list[str]]:
         told = await asyncio.to_thread(
             CliRunner().invoke,
             holdspace,
-            ["response-sla", "rebuild", "--kafka", servers.kafka, "--database-url", database_url, *arguments],
+            ["response-sla", "rebuild", "--kafka", kafka, "--database-url", database_url, *arguments],
         )
         return told.exit_code, told.stdout.splitlines()
 
     conversation, therapist = fresh(), fresh()
-    async with elsewhere(servers.kafka) as stores:
+    async with elsewhere(kafka) as stores:
         await asyncio.to_thread(process.start)
         await reached(process, await stores.says([says(conversation, therapist, 1, "client", 0)]))
-        async with asyncio.timeout(60):  # Other tests' facts are on these topics; it takes them in too.
+        async with asyncio.timeout(60):
             while (told := await operate("--cell", stores.cell))[0] != 0:  # noqa: ASYNC110 - told by a row
                 await asyncio.sleep(0.5)
         lines = told[1]

@@ -193,6 +193,7 @@ async def test_a_bad_record_parks_its_key_and_a_redrive_takes_it_in_order(made: 
     assert "UnknownFactType" in halts[0]
 
 
+@pytest.mark.slow
 @pytest.mark.rule("PL1")
 @pytest.mark.parametrize("give_way_seconds", [0.0, 0.02], ids=["lane", "gives-way"])
 async def test_stopped_killed_and_restarted_consumers_lose_and_repeat_nothing(

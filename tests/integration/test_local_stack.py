@@ -95,6 +95,7 @@ def test_two_ups_at_once_start_every_server_once(data: Path, running: Servers) -
     assert servers.addresses(data) == running
 
 
+@pytest.mark.slow
 def test_an_up_killed_in_the_middle_is_completed_by_the_next(data: Path, running: Servers) -> None:
     servers.stop_server(data, "kafka")
     killed = subprocess.Popen(command("up", "--servers-only", "--data", str(data)), cwd=ROOT, stdout=subprocess.DEVNULL)
@@ -136,6 +137,7 @@ def test_a_recycled_pid_is_never_killed(tmp_path: Path) -> None:
         stranger.wait()
 
 
+@pytest.mark.slow
 def test_a_killed_server_comes_back_where_it_was(data: Path, running: Servers) -> None:
     for name in ("postgres", "kafka"):
         servers.stop_server(data, name, hard=True)

@@ -652,6 +652,7 @@ async def test_another_process_rebuilds_the_figures_from_the_facts_to_the_same_d
     await reached(stub, await others.says([pairs[0].writes("client", 900)]))  # The projection goes on in the new rows.
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not TRACE.is_file(), reason="HOLDSPACE_TRACE names no file")
 @pytest.mark.timeout(1_800)
 @pytest.mark.rule("SL9", "SL14", "PL6")
