@@ -1,7 +1,7 @@
 """What the platform holds after a run: stores, topics, waits. The other half of what the checker compares."""
 
 import importlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -81,7 +81,8 @@ class Published:
 class Evidence:
     """`stores`: the rows of each service by position. `topics`: records by topic, in the order of their offsets in
     each partition. `waits`: what response-SLA lists, by therapist. `epochs`: of each service that publishes.
-    `restored`: the last position of a backup that a service was given back. `at`: when it was read.
+    `restored`: the last position of a backup that a service was given back. `republished`: services that published
+    everything again. `at`: when it was read.
     """
 
     stores: Mapping[str, Sequence[Stored]] = field(default_factory=dict)
@@ -89,6 +90,7 @@ class Evidence:
     waits: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     epochs: Mapping[str, int] = field(default_factory=dict)
     restored: Mapping[str, int] = field(default_factory=dict)
+    republished: Collection[str] = ()
     at: datetime = END_OF_TIME
 
     def facts(self, service: str, *types: str) -> Iterator[Stored]:

@@ -26,7 +26,9 @@ async def gather(rig: Rig, callers: Callers, therapists: Sequence[str]) -> Evide
     stores, epochs = {}, {}
     for service in SERVICES:
         stores[service], epochs[service] = await _store(rig.platform.database_url, service, rig.prefix)
-    return Evidence(stores, await _topics(rig), await _waits(callers, therapists), epochs, rig.restored, at)
+    return Evidence(
+        stores, await _topics(rig), await _waits(callers, therapists), epochs, rig.restored, rig.republished, at
+    )
 
 
 async def _store(database_url: str, service: str, prefix: str) -> tuple[list[Stored], int]:

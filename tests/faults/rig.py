@@ -31,7 +31,8 @@ IN_FLIGHT_SECONDS = 10.0
 class Rig:
     """`servers_folder`: where the servers live. `second`: another instance of everything. `foreign`: records that a
     fault wrote, by topic, partition and offset. `restored`: the last position of a backup that a service was given
-    back. `actions`: what operators did. `kept_down`: processes that a fault wants to stay as they are.
+    back. `republished`: services whose relay was told to publish everything again. `actions`: what operators
+    did. `kept_down`: processes that a fault wants to stay as they are.
     """
 
     platform: Platform
@@ -43,6 +44,7 @@ class Rig:
     second: Platform | None = None
     foreign: set[tuple[str, int, int]] = field(default_factory=set)
     restored: dict[str, int] = field(default_factory=dict)
+    republished: set[str] = field(default_factory=set)
     actions: list[str] = field(default_factory=list)
     kept_down: set[int] = field(default_factory=set)
     restarts: list[str] = field(default_factory=list)

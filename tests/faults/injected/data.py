@@ -53,6 +53,7 @@ async def make_topic_anew(rig: Rig) -> None:
     await _make(rig)
     async with rig.down("moderation"):
         await operate(rig, "relay", "republish", "moderation", "--yes", kafka=False)
+        rig.republished.add("moderation")
     for service, consumer in await _consumers(rig, STANDING):
         await operate(rig, "consumers", "reset", service, consumer, STANDING, "--yes")
 

@@ -48,13 +48,14 @@ class Made:
     topics: dict[str, list[Published]] = field(default_factory=dict)
     history: History = field(default_factory=History)
     restored: dict[str, int] = field(default_factory=dict)
+    republished: set[str] = field(default_factory=set)
     epochs: dict[str, int] = field(default_factory=dict)
     waits: dict[str, list[ListedWait]] = field(default_factory=dict)
     now: datetime = HOUR_LATER
 
     @property
     def evidence(self) -> Evidence:
-        return Evidence(self.stores, self.topics, self.waits, self.epochs, self.restored, self.now)
+        return Evidence(self.stores, self.topics, self.waits, self.epochs, self.restored, self.republished, self.now)
 
     def store(self, service: str, stream: str, payload: Message, seconds: float, cause: str = "") -> Stored:
         """Appends a fact, and puts it on its topic when it has one."""

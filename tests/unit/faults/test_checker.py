@@ -119,6 +119,15 @@ def test_a_fact_that_is_not_on_its_topic_is_reported(made: Made) -> None:
     assert found(made) == [("published", "missing on the topic")]
 
 
+def test_what_a_topic_made_anew_held_before_everything_was_published_again_is_no_violation(made: Made) -> None:
+    records = made.topics["holdspace.messaging.v1"]
+    last = max(records, key=lambda record: record.position)
+    made.topics["holdspace.messaging.v1"] = [replace(last, offset=-1), *records]
+    assert ("published", "out of order") in found(made)
+    made.republished.add("messaging")
+    assert found(made) == []
+
+
 def test_a_record_of_which_the_store_knows_nothing_is_reported(made: Made) -> None:
     made.stores["messaging"] = [replace(row) for row in made.stores["messaging"] if row.position != 2]
     assert ("published", "on the topic and not in the store") in found(made)
