@@ -23,7 +23,15 @@ def function_of(module: str, function: str) -> FunctionType | None:
         found = found.fget
     elif isinstance(found, staticmethod | classmethod):
         found = found.__func__
-    return found if isinstance(found, FunctionType) and not found.__code__.co_freevars else None
+    return found if isinstance(found, FunctionType) and _stands_alone(found.__code__) else None
+
+
+def _stands_alone(code: CodeType) -> bool:
+    """Returns whether nothing of it is bound elsewhere: no variables of an outer function, and no inner one, of which
+    those that it has returned already would keep their code.
+    """
+    inner = [each.co_name for each in code.co_consts if isinstance(each, CodeType)]
+    return not code.co_freevars and all(name.startswith("<") for name in inner)
 
 
 def _code_of(code: CodeType, function: str) -> CodeType:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.mutation import results
 from tests.mutation.changes import compiled, mutants
-from tests.mutation.patching import replace_code
+from tests.mutation.patching import function_of, replace_code
 from tests.mutation.results import Found, Survivor
 
 SOURCE = '''
@@ -104,6 +104,12 @@ def test_whoever_holds_the_function_calls_the_mutant(door: ModuleType) -> None:
     before = held.is_open
     replace_code(door.__name__, mutant.function, compiled(tree, mutant, "door.py"))
     assert (before, held.is_open) == (False, True)
+
+
+def test_a_function_that_made_others_is_not_changed_where_it_stands(door: ModuleType) -> None:
+    exec("def outer(f):\n    def inner():\n        return f\n    return inner\n", door.__dict__)  # noqa: S102 - as above
+    assert function_of(door.__name__, "outer") is None
+    assert function_of(door.__name__, "Door.is_open") is not None
 
 
 def test_every_mutant_that_is_called_equivalent_exists_and_says_why() -> None:

@@ -88,15 +88,26 @@ def test_of_several_policies_the_last_to_begin_is_in_force_however_they_were_set
 
 
 @pytest.mark.rule("SL5")
-def test_a_policy_is_set_for_the_future_only() -> None:
-    soon = replace(SHORT, in_force_from=hour(10) + timedelta(seconds=59))
-    with pytest.raises(Rejected, match="POLICY_TOO_SOON"):
-        set_policy(soon, Policies(), 10)
-    assert set_policy(replace(SHORT, in_force_from=hour(10) + timedelta(minutes=1)), Policies(), 10).find("short")
+def test_a_policy_is_kept_as_it_was_set_with_who_set_it() -> None:
+    policy = Policy(
+        "other", timedelta(hours=3), timedelta(hours=5), timedelta(days=2), 7, timedelta(days=4), in_force_from=hour(60)
+    )
+    [fact] = decide(SetResponsePolicy("operator", policy, hour(1)), Policies()).facts
+    kept = cast("facts.ResponsePolicySet", fact)
+    assert kept.operator_id == "operator"
+    assert kept.policy.first_response_target_seconds == 3 * 3_600
+    assert evolve(Policies(), kept, hour(1)).of("other") == policy
 
 
-def test_a_version_is_used_once() -> None:
-    with pytest.raises(Rejected, match="POLICY_VERSION_TAKEN"):
-        set_policy(SHORT, DATED, 0)
-    with pytest.raises(Rejected, match="POLICY_VERSION_TAKEN"):
-        set_policy(replace(SHORT, version="default"), Policies(), 0)
+@pytest.mark.rule("SL5")
+def test_a_version_is_set_once_and_a_minute_ahead_at_the_least() -> None:
+    def refused(policy: Policy) -> tuple[str, str]:
+        with pytest.raises(Rejected) as caught:
+            decide(SetResponsePolicy("operator", policy, hour(49)), DATED)
+        return caught.value.reason, caught.value.field
+
+    assert refused(replace(SHORT, in_force_from=hour(70))) == ("POLICY_VERSION_TAKEN", "policy.policy_version")
+    soon = hour(49) + timedelta(seconds=59)
+    assert refused(replace(SHORT, version="soon", in_force_from=soon)) == ("POLICY_TOO_SOON", "policy.in_force_from")
+    in_time = replace(SHORT, version="in-time", in_force_from=hour(49) + timedelta(minutes=1))
+    assert set_policy(in_time, DATED, 49).of("in-time") == in_time
