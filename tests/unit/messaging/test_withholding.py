@@ -145,6 +145,9 @@ def test_a_gap_is_searched_part_by_part_and_each_part_once() -> None:
     given.when(search(MEASURE, BEGUN)).then()
     given.when(search(MEASURE, FURTHER, 900)).then(searched(MEASURE, FURTHER))
     given.when(search(MEASURE, OVER, 500)).then()
+    given = PERSONS.given(searched(MEASURE, FURTHER))
+    given.when(search(MEASURE, OVER, 500)).then(searched(MEASURE, OVER))
+    assert PERSONS.given(searched(MEASURE, OVER)).state.gaps == {MEASURE: OVER}
     given.when(search(AGAIN, BEGUN)).then(searched(AGAIN, BEGUN))
 
 
@@ -162,6 +165,8 @@ def test_a_lift_ends_the_search_for_what_an_earlier_measure_would_withhold() -> 
     given.when(search(MEASURE, FURTHER, 900)).then()
     given.when(search(AGAIN, BEGUN)).then(searched(AGAIN, BEGUN))
     PERSONS.given(lifted(LIFT)).when(search(MEASURE, BEGUN)).then()
+    both = PERSONS.given(searched(MEASURE, BEGUN), searched(AGAIN, FURTHER), lifted(LIFT))
+    assert both.state.gaps == {AGAIN: FURTHER}
 
 
 def test_a_lift_goes_on_where_it_was_and_never_back() -> None:
